@@ -1,0 +1,89 @@
+"""Key agreement: X25519 (RFC 7748) and ML-KEM-768 (FIPS 203), with the input checks that section 1 asks for.
+
+Rules
+- An all-zero X25519 result aborts (`BadKeyError`): it means a small-order point, so a key that the peer did not make.
+- ML-KEM keys are kept as the 64-byte seed (d ‖ z) of FIPS 203. A public key whose coefficients are out of range and a
+  ciphertext of another length are refused; a well-formed wrong ciphertext gives an unrelated secret (implicit
+  rejection), which the key commitment or the AEAD then catches.
+- In a hybrid suite both results enter the key; nothing here falls back to one of them.
+
+`encapsulate` is the one place of the pure core whose randomness is not passed in: the library offers no derandomised
+form, so tests use recorded ciphertexts (docs/decisions/021).
+"""
+
+import nacl.bindings
+import nacl.exceptions
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+
+from norc_actors.ids import Random
+
+from .errors import BadKeyError
+
+X25519_BYTES = 32
+MLKEM_SEED_BYTES = 64
+MLKEM_PUBLIC_BYTES = 1184
+MLKEM_CIPHERTEXT_BYTES = 1088
+
+
+def x25519_private(random: Random) -> bytes:
+    """A fresh private key, 32 bytes."""
+    return random(X25519_BYTES)
+
+
+def x25519_public(private_key: bytes) -> bytes:
+    """The public half of a private key, 32 bytes."""
+    if len(private_key) != X25519_BYTES:
+        raise BadKeyError("an X25519 key has 32 bytes")
+    return nacl.bindings.crypto_scalarmult_base(private_key)
+
+
+def x25519(private_key: bytes, public_key: bytes) -> bytes:
+    """The shared secret, 32 bytes; `BadKeyError` for a wrong length and for an all-zero result."""
+    if len(private_key) != X25519_BYTES or len(public_key) != X25519_BYTES:
+        raise BadKeyError("an X25519 key has 32 bytes")
+    try:
+        secret = nacl.bindings.crypto_scalarmult(private_key, public_key)
+    except nacl.exceptions.CryptoError as error:
+        raise BadKeyError("X25519 with a small-order point") from error
+    if not any(secret):
+        raise BadKeyError("X25519 with a small-order point")
+    return secret
+
+
+def mlkem_seed(random: Random) -> bytes:
+    """A fresh ML-KEM-768 private key as its 64-byte seed."""
+    return random(MLKEM_SEED_BYTES)
+
+
+def mlkem_public(seed: bytes) -> bytes:
+    """The encapsulation key of a seed, 1184 bytes."""
+    return _mlkem_private(seed).public_key().public_bytes_raw()
+
+
+def encapsulate(public_key: bytes) -> tuple[bytes, bytes]:
+    """(ciphertext of 1088 bytes, secret of 32) to an encapsulation key; `BadKeyError` if it fails FIPS 203's checks."""
+    if len(public_key) != MLKEM_PUBLIC_BYTES:
+        raise BadKeyError("an ML-KEM-768 public key has 1184 bytes")
+    try:
+        secret, ciphertext = MLKEM768PublicKey.from_public_bytes(public_key).encapsulate()
+    except ValueError as error:
+        raise BadKeyError("the ML-KEM-768 public key is out of range") from error
+    return ciphertext, secret
+
+
+def check_mlkem_public(public_key: bytes) -> None:
+    """Raise `BadKeyError` unless the bytes pass FIPS 203's encapsulation-key check."""
+    encapsulate(public_key)
+
+
+def decapsulate(seed: bytes, ciphertext: bytes) -> bytes:
+    """The 32-byte secret; `BadKeyError` for a wrong length. A foreign ciphertext gives a secret nobody else has."""
+    if len(ciphertext) != MLKEM_CIPHERTEXT_BYTES:
+        raise BadKeyError("an ML-KEM-768 ciphertext has 1088 bytes")
+    return _mlkem_private(seed).decapsulate(ciphertext)
+
+
+def _mlkem_private(seed: bytes) -> MLKEM768PrivateKey:
+    if len(seed) != MLKEM_SEED_BYTES:
+        raise BadKeyError("an ML-KEM-768 private key is kept as its 64-byte seed")
+    return MLKEM768PrivateKey.from_seed_bytes(seed)
