@@ -1,0 +1,66 @@
+# Two commands do all their own set-up on a machine with Python 3.11, a C compiler and a package registry:
+#   make demo     the whole product at work, under fire          make demo INPUT=file SEED=n CAPTURE=dir
+#   make test     every test                                     make test ARGS="tests/cli -k help"
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCK   := requirements-dev.lock
+# One stamp per content of the lock and of pyproject.toml: a changed lock installs again, an unchanged one costs nothing.
+STAMP  := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut -d' ' -f1)
+
+INPUT   ?=
+SEED    ?=
+CAPTURE ?=
+ARGS    ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check lint format types contracts bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## List what can be made.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(STAMP)  ## Make .venv and install the locked dependencies and this project.
+
+$(STAMP): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+demo: $(STAMP)  ## Node and clients as real processes, every actor killed on the way. INPUT=file SEED=n CAPTURE=dir
+	$(BIN)/python -m norc_actors.cli.demo $(if $(INPUT),--input "$(INPUT)") $(if $(SEED),--seed "$(SEED)") $(if $(CAPTURE),--capture "$(CAPTURE)")
+
+test: $(STAMP)  ## Every test, warnings as errors. ARGS=...
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types contracts test  ## Lint, format, types, import contracts, tests.
+
+lint: $(STAMP)  ## ruff: rules and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## Rewrite the sources in the project's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP)  ## Strict mypy.
+	$(BIN)/mypy
+
+contracts: $(STAMP)  ## Which package may import which.
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## Every benchmark beside its baseline.
+	$(BIN)/python -m bench
+
+lock: ## Resolve the dependencies again and write both lock files.
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet pip-tools
+	tools/lock build/lock/bin/pip-compile
+
+clean:  ## Remove .venv and everything generated.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
