@@ -12,7 +12,7 @@ Rules
 - `messages()` gives each message once, also across restarts: a message counts as consumed when the application asks for
   the next one or calls `read`. What cannot be opened is given as `Undecryptable`, never swallowed.
 - The client works offline: reading what is there, sending into the outbox. Calls that need the server wait for the
-  connection for `timeout` seconds and raise `OfflineError`.
+  connection for `request_timeout` seconds and raise `OfflineError`.
 """
 
 import os
@@ -119,7 +119,7 @@ class Client:
         key_file: StrPath | None = None,
         device_name: str = "",
         link: str | None = None,
-        timeout: float = 600.0,
+        within: float = 600.0,
         options: ClientOptions = DEFAULT_OPTIONS,
     ) -> Enrolled:
         """Make a profile at `path` and enrol it as a *further* device of `user_id`; waits for the approval.
@@ -150,8 +150,8 @@ class Client:
 
     # --- Connection ---
 
-    async def wait_connected(self, timeout: float | None = None) -> None:
-        """Wait until authenticated; `timeout` in seconds, default the options'. Raises the cause, else `OfflineError`."""
+    async def wait_connected(self, within: float | None = None) -> None:
+        """Wait until authenticated, `within` seconds (default: the options'); raises the cause, else `OfflineError`."""
         raise NotImplementedError
 
     @property
@@ -237,7 +237,7 @@ class Client:
         raise NotImplementedError
 
     async def verify(self, user_id: UserId | str, digits: str) -> None:
-        """Mark the user verified if the digits (blanks ignored) are the fingerprint; else `FingerprintMismatchError`."""
+        """Mark the user verified if `digits` (blanks ignored) are the fingerprint; else `FingerprintMismatchError`."""
         raise NotImplementedError
 
     def users(self) -> list[UserInfo]:

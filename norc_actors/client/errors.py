@@ -3,8 +3,8 @@
 Rules
 - Every error has `code` (a stable word for `--json` and tests), `what` (one sentence: what happened) and `advice`
   (one sentence: what to do now). `str(error)` is both.
-- An error of one call ends that call alone. An error that ends the whole client (`fatal = True`: the device was revoked,
-  the server's key is another one, …) is raised by every later call and out of the `async with` block as well.
+- An error of one call ends that call alone. An error that ends the whole client (`fatal = True`: the device was
+  revoked, the server's key is another one, …) is raised by every later call and out of the `async with` block as well.
 - Nothing here carries keys, passphrases or message texts.
 """
 
@@ -336,7 +336,7 @@ class MessageTooLongError(ClientError):
 
 
 class RateLimitedError(ClientError):
-    """The server's limit is reached. `retry_after`: seconds (messages wait by themselves; this is for other requests)."""
+    """The server's limit is reached. `retry_after`: seconds (messages wait by themselves; other requests do not)."""
 
     code = "rate_limited"
     default_advice = "Wait and try again."

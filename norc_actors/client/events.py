@@ -1,7 +1,7 @@
 """What happens to a client besides messages: a closed set of frozen events, read with `Client.events()`.
 
-Events inform; nothing is lost if they are not read (each subscriber has a bounded buffer, oldest first out, and `Missed`
-says how many went). What must not be lost is in the profile: messages, statuses, pins, groups.
+Events inform; nothing is lost if they are not read (each subscriber has a bounded buffer, oldest first out, and
+`Missed` says how many went). What must not be lost is in the profile: messages, statuses, pins, groups.
 """
 
 from dataclasses import dataclass
