@@ -240,7 +240,7 @@ class Client:
         """Mark the user verified if `digits` (blanks ignored) are the fingerprint; else `FingerprintMismatchError`."""
         raise NotImplementedError
 
-    def users(self) -> list[UserInfo]:
+    async def users(self) -> list[UserInfo]:
         """The users whose keys are pinned."""
         raise NotImplementedError
 
@@ -250,11 +250,11 @@ class Client:
 
     # --- Conversations ---
 
-    def groups(self) -> list[Group]:
+    async def groups(self) -> list[Group]:
         """The groups of which this user is or was a member, by name."""
         raise NotImplementedError
 
-    def group(self, name_or_id: str) -> Group:
+    async def group(self, name_or_id: str) -> Group:
         """The group of this id, or the only one of this name; `UnknownConversationError` otherwise."""
         raise NotImplementedError
 

@@ -207,7 +207,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """A group as its latest verified state has it. `name` is end-to-end, "" if not told yet; the server never sees it."""
+    """A group as its latest verified state has it. `name` is end-to-end, "" if not told yet; no server sees it."""
 
     conversation_id: ConversationId
     name: str
