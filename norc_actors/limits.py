@@ -22,6 +22,12 @@ CHALLENGE_SECONDS = 60
 # --- Delivery (section 7) and rates (section 10) ---
 
 # --- Store ---
+STORE_BUSY_SECONDS = 5.0  # how long a writer waits for another process's lock
+STORE_CHECKPOINT_PAGES = 4000  # 16 MiB of write-ahead log between checkpoints
+STORE_JOURNAL_BYTES = 64 * 1024 * 1024
+RETENTION_SECONDS = 30 * 86400  # section 6, D-11: undelivered messages, dedupe rows, receipts
+OLD_RECORD_SECONDS = 37 * 86400  # section 5, Rotation
+HANDOUT_SECONDS = 86400  # section 5, Prekeys: one one-time key per requester, target and day
 
 # --- Client ---
 
