@@ -28,7 +28,7 @@ KDF_LABELS: frozenset[bytes] = frozenset(
     f"norc:{name}:v1".encode()
     for name in (
         "ms", "tk:c2s", "tk:s2c", "tk:rekey", "tk:update", "ms:rekey",
-        "session", "session:msg", "session:chain", "wrap", "file", "call", "call:next", "audit:day",
+        "session", "session:msg", "session:chain", "wrap", "file", "call", "call:next", "audit:day", "profile",
     )
 )  # fmt: skip
 """How every `info` of an HKDF begins."""
