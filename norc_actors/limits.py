@@ -53,5 +53,8 @@ PURGE_ROWS = 1000  # per table and call, so that a purge never holds up a commit
 HANDOUT_SECONDS = 86400  # section 5, Prekeys: one one-time key per requester, target and day
 
 # --- Client ---
+PROFILE_CACHE_RECORDS = 4096
+COMMIT_GROUP = 256
+COMMIT_QUEUE = 512
 
 # --- Node and supervision tree ---

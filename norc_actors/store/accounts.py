@@ -1,10 +1,13 @@
-"""The account store: users, devices, enrolment tokens, prekeys, revocations, conversations (sections 5, 6; rows B38–B45, B48).
+"""The account store: users, devices, enrolment tokens, prekeys, revocations, conversations (sections 5, 6; rows
+B38–B45, B48).
 
 Rules
 - Every function is one transaction. A refused change raises an `AccountError` and leaves nothing behind.
-- Rules about signatures are the caller's: what comes here was verified. Signed maps are bytes, stored and returned unread.
-- Nothing is single-use by memory: a token is marked used in the transaction that inserts its device, and a one-time key is
-  marked handed out before anybody sees it. A handed-out key leaves its id behind, so that an upload sent twice does not bring it back.
+- Rules about signatures are the caller's: what comes here was verified. Signed maps are bytes, stored and returned
+  unread.
+- Nothing is single-use by memory: a token is marked used in the transaction that inserts its device, and a one-time
+  key is marked handed out before anybody sees it. A handed-out key leaves its id behind, so that an upload sent twice
+  does not bring it back.
 - Status of a device is `active` or `revoked`; an active one past `not_after` is not listed as active.
 """
 
@@ -63,7 +66,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a requesting device gets of a target: the fresh bundle, and a one-time key if one is due and left (encoded)."""
+    """What a requesting device gets of a target: the fresh bundle, and a one-time key if one is due and left
+    (encoded)."""
 
     bundle: bytes | None
     one_time: bytes | None
@@ -123,14 +127,14 @@ class AccountStore:
         """Redeem the token, create the user and insert its first device, all or nothing.
 
         With `user_rotation` (an encoded map, verified) an existing user's key is replaced instead.
-        Raises `TokenUnknownError` (also: issued for another user), `TokenUsedError`, `TokenExpiredError`, `UserExistsError`,
-        `DeviceExistsError`.
+        Raises `TokenUnknownError` (also: issued for another user), `TokenUsedError`, `TokenExpiredError`,
+        `UserExistsError`, `DeviceExistsError`.
         """
         raise NotImplementedError
 
     def add_device(self, device: Device, *, user_key: bytes) -> None:
-        """Insert a further device of a user whose key is `user_key`. Raises `UserUnknownError`, `UserExistsError` (another key),
-        `DeviceExistsError`."""
+        """Insert a further device of a user whose key is `user_key`. Raises `UserUnknownError`, `UserExistsError`
+        (another key), `DeviceExistsError`."""
         raise NotImplementedError
 
     def rotate_device(self, device: Device, *, replaces: bytes, now: int) -> None:
@@ -167,8 +171,8 @@ class AccountStore:
     def put_prekeys(
         self, device_id: DeviceId, *, bundle: tuple[bytes, int] | None, one_time: Sequence[tuple[int, bytes]]
     ) -> PrekeyStatus:
-        """Store a new bundle (encoded, its not_after) and one-time keys (one_time_id, encoded); return what stands then.
-        Ids known already are left as they are. Raises `DeviceUnknownError`."""
+        """Store a new bundle (encoded, its not_after) and one-time keys (one_time_id, encoded); return what stands
+        then. Ids known already are left as they are. Raises `DeviceUnknownError`."""
         raise NotImplementedError
 
     def prekey_status(self, device_id: DeviceId) -> PrekeyStatus:
@@ -176,8 +180,8 @@ class AccountStore:
         raise NotImplementedError
 
     def hand_out(self, requesting: DeviceId, targets: Sequence[DeviceId], *, now: int) -> dict[DeviceId, HandOut]:
-        """The targets' bundles that are not expired, each with a one-time key if the requester had none of that target within
-        24 h. Committed when this returns. Targets without a bundle are absent."""
+        """The targets' bundles that are not expired, each with a one-time key if the requester had none of that
+        target within 24 h. Committed when this returns. Targets without a bundle are absent."""
         raise NotImplementedError
 
     # --- revocation ---
@@ -198,7 +202,8 @@ class AccountStore:
     # --- conversations ---
 
     def put_conversation(self, conversation: Conversation, members: Sequence[UserId]) -> None:
-        """Store the next epoch, and its members as the current ones. Epoch 1 creates; of type direct it needs two members.
+        """Store the next epoch, and its members as the current ones. Epoch 1 creates; of type direct it needs two
+        members.
         Raises `ConversationExistsError`, `DirectExistsError`, `EpochConflictError`."""
         raise NotImplementedError
 
@@ -217,7 +222,8 @@ class AccountStore:
     # --- housekeeping ---
 
     def purge(self, now: int) -> int:
-        """Remove expired tokens, bundles, hand-outs, old records and revocations past their time; return how many rows."""
+        """Remove expired tokens, bundles, hand-outs, old records and revocations past their time; return how many
+        rows."""
         raise NotImplementedError
 
     def statistics(self) -> dict[str, int]:

@@ -37,7 +37,8 @@ class AuditStore:
         self._node_id = node_id
 
     def append(self, events: Sequence[Mapping[str, object]]) -> list[int]:
-        """Append a group of events (strict plain maps, users as pseudonyms, without `seq`) in one transaction; return their numbers."""
+        """Append a group of events (strict plain maps, users as pseudonyms, without `seq`) in one transaction; return
+        their numbers."""
         raise NotImplementedError
 
     def verify(self) -> int:

@@ -1,15 +1,16 @@
 """One connection to the database, opened by its owner.
 
 Rules
-- SQLite file, WAL, `synchronous=FULL`: a commit that returned is on the disk. Each owner (message store, account store, audit)
-  opens its own `Database` on the same file; writers take turns by SQLite's lock, readers never wait.
+- SQLite file, WAL, `synchronous=FULL`: a commit that returned is on the disk. Each owner (message store, account
+  store, audit) opens its own `Database` on the same file; writers take turns by SQLite's lock, readers never wait.
 - Blocking and not thread-safe: the owner calls it in a worker thread, one call at a time (any thread).
-- `open` brings the schema forward in the foreground, in one transaction, and refuses a newer one with `NewerSchemaError`.
+- `open` brings the schema forward in the foreground, in one transaction, and refuses a newer one with
+  `NewerSchemaError`.
 - A write transaction begins with BEGIN IMMEDIATE, so that it fails at its start and not in its middle.
 - Every error that leaves here is a `StoreError`: callers decide by its class, never by the driver's text.
 
-Hot statements are SQLAlchemy Core expressions, compiled once to the engine's SQL (`Statement`) and run on the driver's cursor:
-Core's own `execute` costs ten times the insert itself (docs/decisions/030).
+Hot statements are SQLAlchemy Core expressions, compiled once to the engine's SQL (`Statement`) and run on the
+driver's cursor: Core's own `execute` costs ten times the insert itself (docs/decisions/030).
 """
 
 import errno
@@ -20,7 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
@@ -95,8 +97,9 @@ class Database:
         """`sqlite` or `postgresql`."""
         return self._engine.dialect.name
 
-    def statement(self, expression: Executable, *names: str) -> "Statement":
-        """Compile a Core expression once; `names` are its bind parameters in the order in which values will be given."""
+    def statement(self, expression: Executable, names: Sequence[str]) -> "Statement":
+        """Compile a Core expression once; `names` are its bind parameters in the order in which values will be
+        given."""
         return Statement(expression, names, self._engine)
 
     @contextmanager
@@ -125,6 +128,16 @@ class Database:
             finally:
                 cursor.close()
 
+    @contextmanager
+    def reading_cursor(self) -> Iterator[Cursor]:
+        """A read transaction on the driver's own cursor."""
+        with self.reading() as connection:
+            cursor = connection.connection.cursor()
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+
     def integrity(self) -> list[str]:
         """What the engine's own check finds wrong; empty if nothing. Slow on a large file."""
         if self.dialect != "sqlite":
@@ -142,21 +155,30 @@ class Database:
 class Statement:
     """One compiled statement; run it on a `Cursor` with values in the order of its names."""
 
-    __slots__ = ("_order", "sql")
+    __slots__ = ("_constants", "_order", "sql")
 
     def __init__(self, expression: Executable, names: Sequence[str], engine: Engine) -> None:
         compiled = expression.compile(engine)  # type: ignore[attr-defined]  # every Executable here is a ClauseElement
         assert isinstance(compiled, SQLCompiler)
         positions = compiled.positiontup or ()
-        if sorted(set(positions)) != sorted(names):
+        extra = [name for name in dict.fromkeys(positions) if name not in names]  # Core binds its own constants too
+        if any(compiled.params[name] is None for name in extra) or not set(names) <= set(positions):
             raise ValueError(f"{compiled} takes {positions}, not {names}")
         self.sql = str(compiled)
-        order = tuple(names.index(name) for name in positions)
+        self._constants = tuple(compiled.params[name] for name in extra)
+        every = [*names, *extra]
+        order = tuple(every.index(name) for name in positions)
         self._order = None if order == tuple(range(len(names))) else order
+
+    def _arrange(self, values: Sequence[Value]) -> Sequence[Value]:
+        if self._order is None:
+            return values
+        every = (*values, *self._constants)
+        return [every[i] for i in self._order]
 
     def run(self, cursor: Cursor, *values: Value) -> None:
         """Execute once."""
-        cursor.execute(self.sql, values if self._order is None else [values[i] for i in self._order])
+        cursor.execute(self.sql, self._arrange(values))
 
     def row(self, cursor: Cursor, *values: Value) -> Row | None:
         """Execute and return the first row."""
@@ -171,8 +193,20 @@ class Statement:
     def many(self, cursor: Cursor, rows: Sequence[Sequence[Value]]) -> None:
         """Execute once per row."""
         if rows:
-            ordered = rows if self._order is None else [[row[i] for i in self._order] for row in rows]
-            cursor.executemany(self.sql, ordered)
+            cursor.executemany(self.sql, rows if self._order is None else [self._arrange(row) for row in rows])
+
+
+def insert_new(dialect: str, table: Table) -> Insert:
+    """INSERT … ON CONFLICT DO NOTHING."""
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    return insert.on_conflict_do_nothing()
+
+
+def insert_or_replace(dialect: str, table: Table, *changed: str) -> Insert:
+    """INSERT … ON CONFLICT (primary key) DO UPDATE SET the columns `changed`."""
+    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    key = list(table.primary_key.columns)
+    return insert.on_conflict_do_update(index_elements=key, set_={name: insert.excluded[name] for name in changed})
 
 
 @contextmanager
@@ -234,7 +268,8 @@ def _begin(connection: Connection) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file, readable by its owner alone, before SQLite makes it readable by the umask's idea (its WAL copies the mode)."""
+    """Make the file, readable by its owner alone, before SQLite makes it readable by the umask's idea (its WAL copies
+    the mode)."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:

@@ -17,7 +17,7 @@ class NewerSchemaError(StoreError):
 
     def __init__(self, location: str, *, written_by: str, revision: str) -> None:
         super().__init__(
-            f"{location} was written by norc-actors {written_by} (schema {revision}), which is newer than this release: "
+            f"{location} was written by norc-actors {written_by} (schema {revision}), newer than this release: "
             f"install {written_by} or later, or point `data` at another folder"
         )
         self.written_by = written_by

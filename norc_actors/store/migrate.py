@@ -1,8 +1,8 @@
 """Bringing the schema forward.
 
-Migrations are Alembic's, in `migrations/versions`, each with the next four-digit revision. They run in the foreground, in the
-transaction of whoever opens first; there is no way back but a backup. `about.written_by` names the release that ran the last
-one, so that an older release can say what it met.
+Migrations are Alembic's, in `migrations/versions`, each with the next four-digit revision. They run in the
+foreground, in the transaction of whoever opens first; there is no way back but a backup. `about.written_by` names the
+release that ran the last one, so that an older release can say what it met.
 """
 
 from importlib import metadata, resources
@@ -14,7 +14,8 @@ from norc_actors.store.schema import SCHEMA
 
 
 def bring_forward(connection: Connection, location: str) -> None:
-    """Migrate to `SCHEMA` inside the caller's transaction. Raises `NewerSchemaError`, or `StoreCorruptError` for a foreign file."""
+    """Migrate to `SCHEMA` inside the caller's transaction. Raises `NewerSchemaError`, or `StoreCorruptError` for a
+    foreign file."""
     current = current_schema(connection, location)
     if current == SCHEMA:
         return
@@ -25,7 +26,7 @@ def bring_forward(connection: Connection, location: str) -> None:
     connection.execute(text("DELETE FROM about WHERE key = 'written_by'"))
     connection.execute(
         text("INSERT INTO about (key, value) VALUES ('written_by', :version)"),
-        {"version": metadata.version("norc-actors")},
+        {"version": _release()},
     )
 
 
@@ -50,3 +51,10 @@ def _upgrade(connection: Connection) -> None:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _release() -> str:
+    try:
+        return metadata.version("norc-actors")
+    except metadata.PackageNotFoundError:
+        return "from a source checkout"

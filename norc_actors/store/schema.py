@@ -6,7 +6,7 @@ Rules
 - `tests/store/columns.txt` is the golden list of these columns: a new one is a decision, not an accident.
 - Ids are canonical text, times are integer seconds since the epoch.
 - `messages` rows outlive their payload for 30 days: they are the dedupe record (section 7). The payload stands in a
-  table of its own, so that counting a delivery down never rewrites it, and goes with the last delivery.
+  table of its own, so that dedupe rows stay small, and goes with the last delivery.
 - `counters` numbers messages and receipts. A number is never used twice, also after the newest row is gone, and in
   one database no smaller number becomes visible after a larger one: whoever allocates holds the row until it commits.
 - SQL stays within what SQLite and PostgreSQL share: ON CONFLICT, RETURNING, partial indexes.
@@ -160,30 +160,30 @@ messages = Table(
     Column("sender_user", Text, nullable=False),
     Column("conversation_id", Text, nullable=False),
     Column("accepted_at", _Number, nullable=False),
-    Column("expires_at", _Number),
-    Column("remaining", _Number, nullable=False),
     Index("messages_dedupe", "message_id", "sender_device", "sender_user", unique=True),
-    Index(
-        "messages_expiry",
-        "expires_at",
-        sqlite_where=text("expires_at IS NOT NULL"),
-        postgresql_where=text("expires_at IS NOT NULL"),
-    ),
 )
-"""`remaining` counts the delivery rows; the payload row is there exactly as long as it is above zero."""
+"""Never changed after the insert."""
 
 payloads = Table(
     "payloads",
     metadata,
     Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("expires_at", _Number),
     Column("payload", LargeBinary, nullable=False),
+    Index(
+        "payloads_expiry",
+        "expires_at",
+        sqlite_where=text("expires_at IS NOT NULL"),
+        postgresql_where=text("expires_at IS NOT NULL"),
+    ),
 )
+"""There exactly as long as the message has a delivery row."""
 
 deliveries = Table(
     "deliveries",
     metadata,
     Column("device_id", Text, primary_key=True),
-    Column("seq", _Number, primary_key=True),
+    Column("seq", _Number, primary_key=True, index=True),
     Column("wrap", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _accounts()
     _conversations()
     _messages()
+    op.execute("INSERT INTO counters (name, value) VALUES ('messages', 0), ('receipts', 0), ('serials', 0)")
 
 
 def _accounts() -> None:
@@ -114,6 +115,7 @@ def _messages() -> None:
         sa.Column("wrap", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_deliveries_seq", "deliveries", ["seq"])
     op.create_table(
         "messages",
         sa.Column("seq", number, primary_key=True, autoincrement=False),
@@ -122,21 +124,20 @@ def _messages() -> None:
         sa.Column("sender_user", sa.Text, nullable=False),
         sa.Column("conversation_id", sa.Text, nullable=False),
         sa.Column("accepted_at", number, nullable=False),
-        sa.Column("expires_at", number),
-        sa.Column("remaining", number, nullable=False),
     )
     op.create_index("messages_dedupe", "messages", ["message_id", "sender_device", "sender_user"], unique=True)
-    op.create_index(
-        "messages_expiry",
-        "messages",
-        ["expires_at"],
-        sqlite_where=sa.text("expires_at IS NOT NULL"),
-        postgresql_where=sa.text("expires_at IS NOT NULL"),
-    )
     op.create_table(
         "payloads",
         sa.Column("seq", number, primary_key=True, autoincrement=False),
+        sa.Column("expires_at", number),
         sa.Column("payload", sa.LargeBinary, nullable=False),
+    )
+    op.create_index(
+        "payloads_expiry",
+        "payloads",
+        ["expires_at"],
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
     )
     op.create_table(
         "receipts",
