@@ -1,10 +1,27 @@
-"""The audit log: one hash chain per node, appended in groups (section 10)."""
+"""The audit log: one hash chain per node, appended in groups (section 10).
 
+Rules
+- An entry is `canonical(event with its seq)`; entry_hash = BLAKE3(prev_hash ‖ entry), the first prev_hash is
+  `genesis(node_id)`. The stored bytes are what was hashed, so that verifying needs no second encoding.
+- One appender per node_id. `append` is one transaction: all of a group or nothing, and the next group starts where it
+  ended.
+- Events come with users as pseudonyms and without content (rows B79, B177); this module does not look inside them.
+- Nothing is ever changed or removed here.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from sqlalchemy import insert, select
 
+from norc_actors.crypto.hkdf import blake3
+from norc_actors.crypto.layout import lv
+from norc_actors.protocol.canonical import Value, canonical
 from norc_actors.store.database import Database
+from norc_actors.store.schema import audit
+
+_PAGE = 1000
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,33 +43,88 @@ class AuditBrokenError(Exception):
 
 def genesis(node_id: str) -> bytes:
     """BLAKE3("norc:audit:genesis:v1" ‖ len‖node_id), the `prev_hash` of entry 1."""
-    raise NotImplementedError
+    return blake3(b"norc:audit:genesis:v1" + lv(node_id.encode()))
+
+
+def entry_hash(prev_hash: bytes, entry: bytes) -> bytes:
+    """The hash of a canonical entry that follows `prev_hash`."""
+    return blake3(prev_hash + entry)
 
 
 class AuditStore:
-    """The chain of `node_id`; one appender."""
+    """The chain of `node_id` on one `Database`, which it owns."""
 
     def __init__(self, database: Database, node_id: str) -> None:
         self._database = database
         self._node_id = node_id
 
-    def append(self, events: Sequence[Mapping[str, object]]) -> list[int]:
-        """Append a group of events (strict plain maps, users as pseudonyms, without `seq`) in one transaction; return
-        their numbers."""
-        raise NotImplementedError
+    def append(self, events: Sequence[Mapping[str, Value]]) -> list[int]:
+        """Append a group of events (strict plain maps without `seq`) in one transaction; return their numbers, from 1.
+
+        Raises `StoreError`; then nothing was appended.
+        """
+        if not events:
+            return []
+        with self._database.transaction() as connection:
+            newest = select(audit.c.seq, audit.c.entry_hash).where(audit.c.node_id == self._node_id)
+            row = connection.execute(newest.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+            seq, head = (int(row.seq), bytes(row.entry_hash)) if row is not None else (0, genesis(self._node_id))
+            rows = []
+            for event in events:
+                seq += 1
+                entry = canonical({**event, "seq": seq})
+                prev, head = head, entry_hash(head, entry)
+                rows.append(
+                    {"node_id": self._node_id, "seq": seq, "event": entry, "prev_hash": prev, "entry_hash": head}
+                )
+            connection.execute(insert(audit), rows)
+        return list(range(seq - len(events) + 1, seq + 1))
 
     def verify(self) -> int:
-        """Walk the whole chain; return how many entries it has, or raise `AuditBrokenError`."""
-        raise NotImplementedError
+        """Walk the whole chain; return how many entries it has, or raise `AuditBrokenError`.
+
+        A chain that was cut at its end verifies: compare `head` with the newest signed `audit_root`.
+        """
+        count, head = 0, genesis(self._node_id)
+        while page := self.entries(count, _PAGE):
+            for entry in page:
+                count += 1
+                if entry.seq != count:
+                    raise AuditBrokenError(count, "missing")
+                if entry.prev_hash != head:
+                    raise AuditBrokenError(count, "does not follow the entry before it")
+                if entry_hash(head, entry.event) != entry.entry_hash or not _numbered(entry.event, count):
+                    raise AuditBrokenError(count, "changed")
+                head = entry.entry_hash
+        return count
 
     def head(self) -> tuple[int, bytes]:
         """(count, entry_hash of the newest entry), as `audit_root` signs it; the genesis hash for an empty chain."""
-        raise NotImplementedError
+        newest = select(audit.c.seq, audit.c.entry_hash).where(audit.c.node_id == self._node_id)
+        with self._database.reading() as connection:
+            row = connection.execute(newest.order_by(audit.c.seq.desc()).limit(1)).one_or_none()
+        return (0, genesis(self._node_id)) if row is None else (int(row.seq), bytes(row.entry_hash))
 
-    def entries(self, after_seq: int = 0, limit: int = 1000) -> list[AuditEntry]:
+    def entries(self, after_seq: int = 0, limit: int = _PAGE) -> list[AuditEntry]:
         """Entries above `after_seq`, in order."""
-        raise NotImplementedError
+        query = (
+            select(audit.c.seq, audit.c.event, audit.c.prev_hash, audit.c.entry_hash)
+            .where(audit.c.node_id == self._node_id, audit.c.seq > after_seq)
+            .order_by(audit.c.seq)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return [AuditEntry(seq=r.seq, event=r.event, prev_hash=r.prev_hash, entry_hash=r.entry_hash) for r in rows]
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _numbered(entry: bytes, seq: int) -> bool:
+    try:
+        event = json.loads(entry)
+    except ValueError:
+        return False
+    return isinstance(event, dict) and event.get("seq") == seq
