@@ -225,7 +225,7 @@ class AccountStore:
         result: dict[DeviceId, HandOut] = {}
         with self._database.transaction() as connection:
             served = set(connection.execute(had).scalars())
-            for target, bundle in connection.execute(fresh).tuples().all():
+            for target, bundle, _ in connection.execute(fresh).all():
                 one_time = None if target in served else _take_one_time(connection, target, now)
                 if one_time is not None:
                     row = {"requesting_device": requesting, "target_device": target, "handed_out_at": now}

@@ -115,11 +115,19 @@ class AuditStore:
         )
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        return [AuditEntry(seq=r.seq, event=r.event, prev_hash=r.prev_hash, entry_hash=r.entry_hash) for r in rows]
+        return [
+            AuditEntry(seq=r.seq, event=_bytes(r.event), prev_hash=_bytes(r.prev_hash), entry_hash=_bytes(r.entry_hash))
+            for r in rows
+        ]
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
+
+
+def _bytes(value: object) -> bytes:
+    """A column's bytes, also where somebody put text into it (SQLite lets them): then the hash tells."""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _numbered(entry: bytes, seq: int) -> bool:
