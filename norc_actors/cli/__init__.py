@@ -1,1 +1,1 @@
-"""The `norc` command: one file per group of commands, each thin over the client library or the node's control socket."""
+"""The `norc` command: one file per group of commands, thin over the client library and the control socket."""

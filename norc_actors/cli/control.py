@@ -48,7 +48,7 @@ def ask(directory: Path, request: Mapping[str, JsonValue], *, seconds: float = 1
 
 
 def _read_line(connection: socket.socket) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     while not parts or not parts[-1].endswith(b"\n"):
         part = connection.recv(65536)
         if not part:

@@ -46,7 +46,9 @@ def list_devices(profile: Profile = None, key_file: KeyFile = None, within: With
         else:
             out.emit({}, table([_row(device) for device in devices], ["device", "state", "until", "code"]))
             for device in waiting:
-                out.note(f"Waiting for approval: {printable(device.name)} ({device.device_id}); norc devices approve CODE")
+                out.note(
+                    f"Waiting for approval: {printable(device.name)} ({device.device_id}); norc devices approve CODE"
+                )
 
     run(main)
 

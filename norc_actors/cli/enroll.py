@@ -22,14 +22,20 @@ def register(app: typer.Typer) -> None:
 
 def enroll(
     user: Annotated[str, typer.Argument(help="Who you are: name@server.")],
-    link: Annotated[str | None, typer.Argument(help="The invitation, norc://…; for a further device it is not needed.")] = None,
-    further: Annotated[bool, typer.Option("--further", help="You have a device already: it approves this one by a code.")] = False,
+    link: Annotated[
+        str | None, typer.Argument(help="The invitation, norc://…; for a further device it is not needed.")
+    ] = None,
+    further: Annotated[
+        bool, typer.Option("--further", help="You have a device already: it approves this one by a code.")
+    ] = False,
     name: Annotated[str, typer.Option("--name", help="What this device is called.")] = platform.node() or "device",
     profile: Profile = None,
     key_file: KeyFile = None,
     address: Address = None,
     ca: CaFile = None,
-    within: Annotated[float, typer.Option("--within", min=1, help="With --further: seconds to wait for the approval.")] = 600.0,
+    within: Annotated[
+        float, typer.Option("--within", min=1, help="With --further: seconds to wait for the approval.")
+    ] = 600.0,
     json: Json = False,
 ) -> None:
     """Make keys on this machine and register it as a device: the first one with an invitation, others with a code."""
@@ -49,14 +55,23 @@ def enroll(
     _tell(out, enrolled, path, pinned=link is None)
 
 
-def _enroll_first(path: Path, user_id: UserId, link: str, name: str, options: "ClientOptions", secret: Secret) -> "Enrolled":
+def _enroll_first(
+    path: Path, user_id: UserId, link: str, name: str, options: "ClientOptions", secret: Secret
+) -> "Enrolled":
     from norc_actors.client import Client
 
     return run(lambda: Client.enroll(path, link, user_id, device_name=name, options=options, **secret))
 
 
 def _enroll_further(
-    out: Output, path: Path, user_id: UserId, link: str | None, name: str, within: float, options: "ClientOptions", secret: Secret
+    out: Output,
+    path: Path,
+    user_id: UserId,
+    link: str | None,
+    name: str,
+    within: float,
+    options: "ClientOptions",
+    secret: Secret,
 ) -> "Enrolled":
     from norc_actors.client import Client
 

@@ -1,7 +1,8 @@
 """One wall between what goes wrong and what a person sees: every failure is a code, a sentence, and the next step.
 
 Rules
-- A typed error of the libraries carries `code`, `what` and `advice` (or a message); its exit code is looked up by `code`.
+- A typed error of the libraries carries `code`, `what` and `advice` (or a message); its exit code is looked up by
+  `code`.
 - Task groups wrap errors: the wall looks through them for the first that can be explained.
 - Anything else is our fault: the person gets one line and the name of a log file, never a stack trace.
 """
@@ -70,7 +71,7 @@ EXIT_OF_CODE = {
 
 
 def explain(error: BaseException) -> Failure | None:
-    """The failure that `error` (or, in a group, its first explicable leaf) stands for; None if it is a fault of ours."""
+    """The failure that `error` (or, in a group, its first explicable leaf) stands for; None: a fault of ours."""
     for leaf in _leaves(error):
         failure = _explain_one(leaf)
         if failure is not None:

@@ -93,7 +93,12 @@ def add(
 
 @group.command()
 def remove(
-    which: Which, user: Who, profile: Profile = None, key_file: KeyFile = None, within: Within = 30.0, json: Json = False
+    which: Which,
+    user: Who,
+    profile: Profile = None,
+    key_file: KeyFile = None,
+    within: Within = 30.0,
+    json: Json = False,
 ) -> None:
     """Remove a person. What is written from now on is encrypted without them."""
     user_id = parse_user_id(user)
@@ -128,7 +133,9 @@ def rename(
 
 
 @group.command()
-def leave(which: Which, profile: Profile = None, key_file: KeyFile = None, within: Within = 30.0, json: Json = False) -> None:
+def leave(
+    which: Which, profile: Profile = None, key_file: KeyFile = None, within: Within = 30.0, json: Json = False
+) -> None:
     """Leave a group."""
 
     async def main() -> None:
@@ -152,5 +159,8 @@ def list_groups(profile: Profile = None, key_file: KeyFile = None, json: Json = 
         for one in groups:
             out.emit(_record(one))
         return
-    rows = [[printable(g.name) or "(unnamed)", g.conversation_id, str(len(g.members)), "left" if g.left else ""] for g in groups]
+    rows = [
+        [printable(g.name) or "(unnamed)", g.conversation_id, str(len(g.members)), "left" if g.left else ""]
+        for g in groups
+    ]
     out.emit({}, table(rows, ["name", "id", "members", ""]))

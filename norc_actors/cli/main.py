@@ -1,8 +1,8 @@
 """`norc`: the command line, and the wall that stands between a failure and the person.
 
-Commands raise; `run` alone decides what is printed and how the process ends (`exits.py`). Only what nobody foresaw is written
-to a log file with its trace, and the person gets one line that names it. Libraries are imported inside the commands that need
-them, so that `norc --help` answers at once.
+Commands raise; `run` alone decides what is printed and how the process ends (`exits.py`). Only what nobody foresaw is
+written to a log file with its trace, and the person gets one line that names it. Libraries are imported inside the
+commands that need them, so that `norc --help` answers at once.
 """
 
 import os
@@ -56,7 +56,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """See `HELP`; without this callback Typer would not show the program's own options."""
 
@@ -85,7 +87,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _tell(out: Output, error: Exception) -> int:
     failure = _usage(error) or explain(error) or _fault(error)
-    out.emit({"ok": False, "error": failure.code, "what": failure.what, "next": failure.next, "exit": int(failure.exit)})
+    out.emit(
+        {"ok": False, "error": failure.code, "what": failure.what, "next": failure.next, "exit": int(failure.exit)}
+    )
     out.note(f"norc: {failure.what}\n  -> {failure.next}")
     return failure.exit
 

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 @group.command("run")
 def run_node(
     directory: ServerDir = DEFAULT_DIR,
-    config: Annotated[Path | None, typer.Option("--config", help="Configuration file. Default: norc.toml in --dir.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="Configuration file. Default: norc.toml in --dir.")
+    ] = None,
 ) -> None:
     """Run the node in the foreground until Ctrl-C or SIGTERM, which end it in order."""
     path = config or directory / "norc.toml"
@@ -51,9 +53,12 @@ def tree(directory: ServerDir = DEFAULT_DIR, json: Json = False) -> None:
 
 @group.command()
 def kill(
-    name: Annotated[str | None, typer.Argument(help="The actor's name in the tree, for example message_router.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The actor's name in the tree, for example message_router.")
+    ] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", help="Instead of a name: any one actor of this kind, for example connection_worker.")
+        str | None,
+        typer.Option("--kind", help="Instead of a name: any one actor of this kind, for example connection_worker."),
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="With --kind: which one, repeatably.")] = None,
     directory: ServerDir = DEFAULT_DIR,

@@ -1,7 +1,7 @@
 """Where the secret of a profile comes from, and the one way commands open a client and run.
 
-Order: --key-file, else the environment's NORC_PASSPHRASE, else a prompt on the terminal. A passphrase is never an argument:
-arguments are seen by every user of the machine.
+Order: --key-file, else the environment's NORC_PASSPHRASE, else a prompt on the terminal. A passphrase is never an
+argument: arguments are seen by every user of the machine.
 """
 
 import getpass
@@ -50,7 +50,9 @@ def secret_for(key_file: Path | None, *, new: bool = False) -> Secret:
     return {"passphrase": passphrase}
 
 
-def client_options(address: str | None, ca: Path | None, *, within: float = 30.0, connect: bool = True) -> "ClientOptions":
+def client_options(
+    address: str | None, ca: Path | None, *, within: float = 30.0, connect: bool = True
+) -> "ClientOptions":
     """The client library's options for what the command line gave."""
     from norc_actors.client import Address, ClientOptions
 

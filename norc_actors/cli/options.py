@@ -10,11 +10,14 @@ from norc_actors.cli.errors import UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout, nothing else.")]
 ServerDir = Annotated[
-    Path, typer.Option("--dir", envvar="NORC_DIR", help="The node's folder: configuration, keys, database, control socket.")
+    Path,
+    typer.Option("--dir", envvar="NORC_DIR", help="The node's folder: configuration, keys, database, control socket."),
 ]
 Profile = Annotated[
     Path | None,
-    typer.Option("--profile", envvar="NORC_PROFILE", help="This device's encrypted profile. Default: in your data folder."),
+    typer.Option(
+        "--profile", envvar="NORC_PROFILE", help="This device's encrypted profile. Default: in your data folder."
+    ),
 ]
 KeyFile = Annotated[
     Path | None,

@@ -18,8 +18,11 @@ _BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 
 def printable(text: str, *, keep: str = "\n\t") -> str:
     """`text` with every control character (but those in `keep`) and every direction mark shown as U+FFFD."""
-    return "".join("\ufffd" if char not in keep and (unicodedata.category(char) in {"Cc", "Cs"} or char in _BIDI) else char
-                   for char in text)  # fmt: skip
+    return "".join("\ufffd" if char not in keep and _dangerous(char) else char for char in text)
+
+
+def _dangerous(char: str) -> bool:
+    return unicodedata.category(char) in {"Cc", "Cs"} or char in _BIDI
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +54,6 @@ def table(rows: list[list[str]], head: list[str]) -> str:
     if not rows:
         return "(none)"
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
+    )

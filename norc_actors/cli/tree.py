@@ -22,12 +22,14 @@ def _lines(node: JsonValue, first: str, rest: str) -> list[str]:
 
 
 def _label(node: dict[str, JsonValue]) -> str:
-    name = str(node.get("name") or node.get("id") or "?")
+    name = str(node.get("spec") or "?")
     parts = [str(node[key]) for key in ("strategy", "status") if node.get(key) not in (None, "", "running")]
     restarts = node.get("restarts")
     if restarts:
         parts.append(f"{restarts} restart{'s' if restarts != 1 else ''}")
-    depth = node.get("mailbox_depth")
-    if depth:
-        parts.append(f"{depth} waiting")
+    mailbox = node.get("mailbox")
+    if isinstance(mailbox, dict) and mailbox.get("depth"):
+        parts.append(f"{mailbox['depth']} waiting")
+    if node.get("omitted"):
+        parts.append(f"{node['omitted']} more not shown")
     return f"{name}  ({', '.join(parts)})" if parts else name

@@ -6,7 +6,7 @@ import typer
 
 from norc_actors.cli.opening import open_client, run
 from norc_actors.cli.options import Json, KeyFile, Profile, Within
-from norc_actors.cli.output import Output
+from norc_actors.cli.output import JsonValue, Output
 from norc_actors.ids import parse_user_id
 
 
@@ -34,7 +34,12 @@ def verify(
             return shown
 
     shown, out = run(main), Output(json)
-    record = {"ok": True, "user_id": user_id, "fingerprint": shown, "verified": digits is not None}
+    record: dict[str, JsonValue] = {
+        "ok": True,
+        "user_id": user_id,
+        "fingerprint": shown,
+        "verified": digits is not None,
+    }
     if digits is not None:
         out.emit(record, f"Verified: {user_id}. You will be told if this person's key ever changes.")
         return
