@@ -42,6 +42,15 @@ FEDERATION_WINDOW_MESSAGES = 4096
 DEFAULT_MAX_MEMBERS = 100
 
 # --- Delivery (section 7) and rates (section 10) ---
+MESSAGES_PER_MINUTE = 60  # per device …
+MESSAGES_BURST = 120  # … and at once
+KEY_LOOKUPS_PER_MINUTE = 30  # per device
+REGISTRATIONS_PER_HOUR = 3  # per source
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # all parts of one message
+SUBMISSION_WINDOW = 64  # messages of one connection on their way to the disk
+DELIVERY_WINDOW = 128  # deliveries on their way to one device, unacknowledged
+RECEIPT_WINDOW = 256  # receipts on their way to one device, unconfirmed
+RECEIPTS_BEFORE_PING = 64  # a ping asks the device to confirm this many
 
 # --- Store ---
 STORE_BUSY_SECONDS = 5.0  # how long a writer waits for another process's lock
@@ -56,5 +65,28 @@ HANDOUT_SECONDS = 86400  # section 5, Prekeys: one one-time key per requester, t
 PROFILE_CACHE_RECORDS = 4096
 COMMIT_GROUP = 256
 COMMIT_QUEUE = 512
+EVENT_BUFFER = 1000  # events held for a subscriber that is slow
+BACKOFF_FIRST_SECONDS = (0.05, 0.25)  # the first try after a connection was lost
+BACKOFF_MAX_SECONDS = 30.0
+ONE_TIME_REFILL = 30  # fewer one-time keys at the server than this: upload more
 
 # --- Node and supervision tree ---
+RESTART_INTENSITY = 20  # more restarts of one supervisor's children …
+RESTART_PERIOD_SECONDS = 10.0  # … within this many seconds end the supervisor
+COMMIT_BATCH = 512  # operations in one transaction of the message store
+PURGE_SECONDS = 600.0
+LOGIN_SECONDS = 86400  # an authenticated connection lives this long
+SESSION_SWEEP_SECONDS = 60.0
+HELD_REGISTRATIONS = 1000
+MEMBERS_CACHE = 100_000  # conversations whose members the router knows
+DEVICES_CACHE = 100_000  # users whose devices the router knows
+WORKER_MAILBOX = 1024  # more than all windows of a connection together
+ACTOR_MAILBOX = 4096
+MAX_CONNECTIONS = 20_000
+UNAUTHENTICATED_PER_SOURCE = 64
+RESTART_RETRY_SECONDS = 1  # what a client is told to wait when a part restarts
+SHUTDOWN_SECONDS = 25.0  # of the 30 s that row B38 gives
+CONTROL_LINE_BYTES = 64 * 1024
+CONTROL_BACKLOG = 16
+INVITE_SECONDS = 7 * 86400
+INVITE_SECONDS_MOST = 30 * 86400

@@ -33,7 +33,6 @@ from norc_actors.client.model import (
     Received,
     UserInfo,
 )
-from norc_actors.ids import ConversationId, DeviceId, MessageId, UserId
 
 StrPath = str | os.PathLike[str]
 
@@ -59,7 +58,7 @@ DEFAULT_OPTIONS = ClientOptions()
 class Sent:
     """A message that was committed to the outbox."""
 
-    message_id: MessageId
+    message_id: str
 
     @property
     def status(self) -> MessageStatus:
@@ -82,8 +81,8 @@ class Sent:
 class Client:
     """One enrolled device. Made by `Client.open` alone."""
 
-    user_id: UserId
-    device_id: DeviceId
+    user_id: str
+    device_id: str
     server_id: str
 
     # --- Enrolment ---
@@ -167,11 +166,11 @@ class Client:
 
     async def send(
         self,
-        to: UserId | ConversationId | Group | str,
+        to: Group | str,
         text: str,
         *,
         classification: str = "unclassified",
-        reply_to: MessageId | None = None,
+        reply_to: str | None = None,
         expires_at: int | None = None,
     ) -> Sent:
         """Send a text to a user (its direct conversation is found or made) or to a conversation.
@@ -181,7 +180,7 @@ class Client:
         """
         raise NotImplementedError
 
-    async def send_all(self, to: UserId | ConversationId | Group | str, texts: Sequence[str]) -> list[Sent]:
+    async def send_all(self, to: Group | str, texts: Sequence[str]) -> list[Sent]:
         """Send many texts in order with one commit: all of them are in the outbox, or none."""
         raise NotImplementedError
 
@@ -196,7 +195,7 @@ class Client:
         """Consume the message and send its sender a signed read receipt."""
         raise NotImplementedError
 
-    async def status(self, message_id: MessageId | str) -> MessageStatus:
+    async def status(self, message_id: str) -> MessageStatus:
         """Where a sent message stands. `UnknownMessageError` if this device did not send it."""
         raise NotImplementedError
 
@@ -218,25 +217,25 @@ class Client:
         """Further devices that wait for approval."""
         raise NotImplementedError
 
-    async def approve(self, device_id: DeviceId | str, code: str) -> None:
+    async def approve(self, device_id: str, code: str) -> None:
         """Sign the waiting device with the user key, if `code` is the one on its screen.
 
         Raises `UnknownDeviceError`, `FingerprintMismatchError`, `NoUserKeyError`, `OfflineError`.
         """
         raise NotImplementedError
 
-    async def revoke(self, device_id: DeviceId | str, reason: str = "retired") -> None:
+    async def revoke(self, device_id: str, reason: str = "retired") -> None:
         """Revoke a device of this user (`reason`: lost compromised retired policy), binding when this returns.
 
         With the user key any device; without it this device alone (`NoUserKeyError` for another).
         """
         raise NotImplementedError
 
-    async def fingerprint(self, user_id: UserId | str) -> str:
+    async def fingerprint(self, user_id: str) -> str:
         """The 60 digits that both users see: 12 groups of 5 (section 5). Pins the user's key if it was not yet."""
         raise NotImplementedError
 
-    async def verify(self, user_id: UserId | str, digits: str) -> None:
+    async def verify(self, user_id: str, digits: str) -> None:
         """Mark the user verified if `digits` (blanks ignored) are the fingerprint; else `FingerprintMismatchError`."""
         raise NotImplementedError
 
@@ -244,7 +243,7 @@ class Client:
         """The users whose keys are pinned."""
         raise NotImplementedError
 
-    async def accept_user_key(self, user_id: UserId | str) -> None:
+    async def accept_user_key(self, user_id: str) -> None:
         """Pin the new key that the server showed for a user whose key changed; the user is unverified after it."""
         raise NotImplementedError
 
@@ -258,15 +257,15 @@ class Client:
         """The group of this id, or the only one of this name; `UnknownConversationError` otherwise."""
         raise NotImplementedError
 
-    async def create_group(self, name: str, members: Sequence[UserId | str]) -> Group:
+    async def create_group(self, name: str, members: Sequence[str]) -> Group:
         """Make a group, this user its owner. `UnknownUserError`, `OfflineError`, `RequestRefusedError`."""
         raise NotImplementedError
 
-    async def add_member(self, group: Group | str, user_id: UserId | str, role: str = "member") -> Group:
+    async def add_member(self, group: Group | str, user_id: str, role: str = "member") -> Group:
         """Add a member (owner or admin only: `NotPermittedError`); the new member is told the name."""
         raise NotImplementedError
 
-    async def remove_member(self, group: Group | str, user_id: UserId | str) -> Group:
+    async def remove_member(self, group: Group | str, user_id: str) -> Group:
         """Remove a member (owner or admin only: `NotPermittedError`)."""
         raise NotImplementedError
 

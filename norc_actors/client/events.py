@@ -7,7 +7,6 @@ Events inform; nothing is lost if they are not read (each subscriber has a bound
 from dataclasses import dataclass
 
 from norc_actors.client.model import Cause, DeviceInfo, Group, MessageStatus, PendingDevice
-from norc_actors.ids import ConversationId, DeviceId, MessageId, UserId
 
 __all__ = [
     "ConnectionDown",
@@ -68,10 +67,10 @@ class StatusChanged(Event):
 class MessageDelayed(Event):
     """A message waits for keys: its sender was asked and will send them."""
 
-    message_id: MessageId
-    conversation_id: ConversationId
-    sender: UserId
-    sender_device: DeviceId
+    message_id: str
+    conversation_id: str
+    sender: str
+    sender_device: str
     cause: Cause
 
 
@@ -80,7 +79,7 @@ class GroupChanged(Event):
     """A group was made, renamed, changed members, or left. `by`: whose signed state or message did it."""
 
     group: Group
-    by: UserId
+    by: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,14 +114,14 @@ class ServerKeyPinned(SecurityEvent):
 class UserKeyPinned(SecurityEvent):
     """A user's key was pinned at first use."""
 
-    user_id: UserId
+    user_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UserKeyChanged(SecurityEvent):
     """A user's key changed (`accepted`: by a rotation that is in order), or another one was shown and refused."""
 
-    user_id: UserId
+    user_id: str
     accepted: bool
 
 
@@ -130,8 +129,8 @@ class UserKeyChanged(SecurityEvent):
 class DeviceRefused(SecurityEvent):
     """The server listed a device that the user's key does not vouch for: nothing is encrypted to it."""
 
-    user_id: UserId
-    device_id: DeviceId
+    user_id: str
+    device_id: str
     cause: str
 
 
@@ -139,8 +138,8 @@ class DeviceRefused(SecurityEvent):
 class DeviceRevoked(SecurityEvent):
     """A device was revoked. `signed_by`: user, device or server ("by operator")."""
 
-    user_id: UserId
-    device_id: DeviceId
+    user_id: str
+    device_id: str
     signed_by: str
 
 
@@ -148,7 +147,7 @@ class DeviceRevoked(SecurityEvent):
 class IntegrityAlert(SecurityEvent):
     """A chain was broken, an id used twice, a state or receipt forged: someone on the way does what they must not."""
 
-    conversation_id: ConversationId | None
-    user_id: UserId
-    device_id: DeviceId
+    conversation_id: str | None
+    user_id: str
+    device_id: str
     cause: str

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from norc_actors.ids import ConversationId, DeviceId, MessageId, UserId
-
 __all__ = [
     "Address",
     "Cause",
@@ -101,10 +99,10 @@ class Address:
 class Message:
     """A received message, its signature and chain checked. `own`: sent by another device of this user."""
 
-    message_id: MessageId
-    conversation_id: ConversationId
-    sender: UserId
-    sender_device: DeviceId
+    message_id: str
+    conversation_id: str
+    sender: str
+    sender_device: str
     message_type: str
     text: str
     """The text of a `text` message, "" for other types."""
@@ -113,7 +111,7 @@ class Message:
     sent_us: int
     accepted_at: int
     classification: Classification
-    reply_to: MessageId | None = None
+    reply_to: str | None = None
     own: bool = False
     group: bool = False
     gap: bool = False
@@ -128,10 +126,10 @@ class Message:
 class Undecryptable:
     """A message that could not be shown, and why (B65). Its sender was told if the cause is final."""
 
-    message_id: MessageId
-    conversation_id: ConversationId
-    sender: UserId
-    sender_device: DeviceId
+    message_id: str
+    conversation_id: str
+    sender: str
+    sender_device: str
     cause: Cause
     accepted_at: int
 
@@ -143,8 +141,8 @@ Received = Message | Undecryptable
 class RecipientStatus:
     """One recipient device of a sent message. `receipt_us`: the signed time of its last receipt."""
 
-    user_id: UserId
-    device_id: DeviceId
+    user_id: str
+    device_id: str
     status: Status
     receipt_us: int = 0
 
@@ -153,8 +151,8 @@ class RecipientStatus:
 class MessageStatus:
     """All that is known of a sent message."""
 
-    message_id: MessageId
-    conversation_id: ConversationId | None
+    message_id: str
+    conversation_id: str | None
     status: Status
     created_us: int
     accepted_us: int = 0
@@ -168,7 +166,7 @@ class MessageStatus:
 class DeviceInfo:
     """A device of this user as the directory shows it. `trusted`: vouched for by the pinned user key and in force."""
 
-    device_id: DeviceId
+    device_id: str
     this_device: bool
     trusted: bool
     revoked: bool
@@ -182,7 +180,7 @@ class DeviceInfo:
 class PendingDevice:
     """A further device of this user that waits for approval. The code is on *its* screen, so it is not here."""
 
-    device_id: DeviceId
+    device_id: str
     name: str
     since: int
 
@@ -191,7 +189,7 @@ class PendingDevice:
 class UserInfo:
     """A user whose key is pinned."""
 
-    user_id: UserId
+    user_id: str
     verified: bool
     key_changed: bool
     """The server has shown another key than the pinned one."""
@@ -201,7 +199,7 @@ class UserInfo:
 class Member:
     """A member of a group."""
 
-    user_id: UserId
+    user_id: str
     role: Role
 
 
@@ -209,7 +207,7 @@ class Member:
 class Group:
     """A group as its latest verified state has it. `name` is end-to-end, "" if not told yet; no server sees it."""
 
-    conversation_id: ConversationId
+    conversation_id: str
     name: str
     epoch: int
     members: tuple[Member, ...] = field(default=())
@@ -220,7 +218,7 @@ class Group:
 class Enrolled:
     """What an enrolment ended with. `server_fingerprint`: of the pinned server key; show it when no link named it."""
 
-    user_id: UserId
-    device_id: DeviceId
+    user_id: str
+    device_id: str
     server_id: str
     server_fingerprint: str
