@@ -10,7 +10,7 @@ Rules
 - Every error that leaves here is a `StoreError`: callers decide by its class, never by the driver's text.
 
 Hot statements are SQLAlchemy Core expressions, compiled once to the engine's SQL (`Statement`) and run on the
-driver's cursor: Core's own `execute` costs ten times the insert itself (docs/decisions/030).
+driver's cursor: Core's own `execute` costs more than the insert that it carries (docs/decisions/030).
 """
 
 import errno
