@@ -9,6 +9,7 @@ MAX_ENTRIES = 4096
 MAX_INTEGER = 2**53 - 1
 MIN_MAX_FRAME = 64 * 1024
 DEFAULT_MAX_FRAME = 1024 * 1024
+MAX_VERSIONS = 16  # in one list
 
 # --- Connection (section 4) ---
 HANDSHAKE_SECONDS = 10.0
@@ -16,6 +17,9 @@ PING_SECONDS = 30.0
 DEAD_PEER_SECONDS = 60.0
 AUTH_SKEW_SECONDS = 5
 CHALLENGE_SECONDS = 60
+FRAMES_PER_KEY = 1000  # the last of them at the latest renews the key
+SEALED_FAILURES = 3  # frames in a row that do not open close the connection
+DH_REKEY_SECONDS = 86400
 
 # --- End to end (sections 5, 6) ---
 RECORD_SECONDS = 180 * 86400  # a device record lives this long …

@@ -25,7 +25,7 @@ from typing import Annotated, Any, ClassVar, Literal, NewType, TypeAlias, Union,
 import msgspec
 
 from norc_actors.ids import ConversationId, DeviceId, MessageId, ServerId, UserId
-from norc_actors.limits import MAX_ENTRIES, MAX_INTEGER
+from norc_actors.limits import MAX_ENTRIES, MAX_INTEGER, MAX_VERSIONS
 
 from .canonical import Value, check_value
 from .errors import malformed
@@ -94,7 +94,7 @@ DeviceUuid: TypeAlias = Annotated[DeviceId, _UUID_MARK]
 User: TypeAlias = Annotated[UserId, Pattern("user_id", re.compile(rf"[a-z0-9._+-]{{1,64}}@{_SERVER}"))]
 Server: TypeAlias = Annotated[ServerId, Pattern("server_id", re.compile(_SERVER))]
 Version: TypeAlias = Annotated[str, Pattern("version", re.compile(r"(?:0|[1-9][0-9]{0,4})\.(?:0|[1-9][0-9]{0,4})"))]
-Versions: TypeAlias = Annotated[tuple[Version, ...], Bound(1, 16)]
+Versions: TypeAlias = Annotated[tuple[Version, ...], Bound(1, MAX_VERSIONS)]
 
 Bytes12: TypeAlias = Annotated[bytes, Length(12)]
 Bytes16: TypeAlias = Annotated[bytes, Length(16)]
