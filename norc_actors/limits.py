@@ -72,6 +72,10 @@ COMMIT_QUEUE = 512
 EVENT_BUFFER = 1000  # events held for a subscriber that is slow
 BACKOFF_FIRST_SECONDS = (0.05, 0.25)  # the first try after a connection was lost
 BACKOFF_MAX_SECONDS = 30.0
+SENT_KEPT_DAYS = 60  # the status of a sent message
+SEEN_KEPT_DAYS = 62  # dedupe records: longer than any message may be delivered
+MAX_TEXT_BYTES = 256 * 1024  # of one message
+OUTBOX_WINDOW = 64  # messages in flight
 ONE_TIME_REFILL = 30  # fewer one-time keys at the server than this: upload more
 
 # --- Node and supervision tree ---

@@ -14,6 +14,7 @@
 | conversation · state | id · id/epoch | verified states |
 | direct | user | the direct conversation with a user |
 | seen | user/device/message | the dedupe key, with the recorded receipt |
+| lane | user or conversation | drafts that wait |
 | sent | message | a message of this device: status, receipts, what a supplement needs |
 | read | message | read receipts that the server has not confirmed |
 | asked | user/device/session | sessions asked for (`status: unknown`), so that it happens once |
@@ -151,12 +152,14 @@ class Target(_Record, frozen=True, kw_only=True, omit_defaults=True):
 
     user_id: str
     device_id: str
+    session_id: str
     status: str = ""
     receipt_us: int = 0
 
 
 class SentMessage(_Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A message of this device. `head` is the finished `message_send` less its wraps, for supplements."""
+    """A message of this device. `head` is the finished `message_send` less its wraps; it and `content_key` are kept
+    for supplements until every device has answered."""
 
     created_us: int
     status: str
@@ -164,23 +167,28 @@ class SentMessage(_Record, frozen=True, kw_only=True, omit_defaults=True):
     accepted_us: int = 0
     content_key: bytes = b""
     ciphertext_hash: bytes = b""
-    suite: str = ""
     head: bytes = b""
     targets: tuple[Target, ...] = ()
     cause: str = ""
     error_code: int = 0
-    supplements: int = 0
+
+
+class Lane(_Record, frozen=True, kw_only=True, omit_defaults=True):
+    """How many drafts wait to be finished for one user (direct) or conversation: those after them wait too."""
+
+    waiting: int
 
 
 class Draft(_Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be said, before keys and place are known. `to_user`: a direct message, its conversation unknown."""
+    """What is to be said, before keys and place are known."""
 
     message_type: str
     text: str = ""
     body: dict[str, Value] | None = None
     classification: str = "unclassified"
-    to_user: str = ""
-    conversation_id: str = ""
+    lane: str
+    """The user of a direct message, else the conversation."""
+    direct: bool = False
     reply_to: str | None = None
     expires_at: int | None = None
 
@@ -245,6 +253,7 @@ STATES = Kind("state", SignedState)
 DIRECTS = Kind("direct", Direct)
 SEEN = Kind("seen", Seen)
 SENT = Kind("sent", SentMessage)
+LANES = Kind("lane", Lane)
 READS = Kind("read", PendingRead)
 ASKED = Kind("asked", Asked)
 OUTBOX = Queue("outbox", Outgoing)
