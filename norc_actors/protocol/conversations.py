@@ -65,7 +65,8 @@ DEFAULT_SETTINGS = Settings(is_public=False, history_visible=False, max_members=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The typed view of a state; `map` is what is signed, hashed and passed on, unknown members included."""
+    """The typed view of a state. `map` is what is passed on, unknown members included; `form` its canonical form,
+    what is signed and hashed."""
 
     conversation_id: str
     type: ConversationType
@@ -74,6 +75,7 @@ class State:
     members: tuple[Member, ...]
     settings: Settings
     map: SignedMap = field(repr=False, compare=False)
+    form: bytes = field(repr=False)
 
     def member(self, user_id: str) -> Member | None:
         """The member of this user, None if it is none."""
@@ -86,19 +88,19 @@ class State:
     def permits(self, user_id: str, permission: Permission) -> bool:
         """Whether the user is a member and its role has the permission, by the type of the conversation."""
         member = self.member(user_id)
-        return member is not None and may(member.role, permission, self.type)
+        return member is not None and permits(self.type, member.role, permission)
 
 
-def may(role: Role, permission: Permission, kind: ConversationType) -> bool:
+def permits(kind: ConversationType, role: Role, permission: Permission) -> bool:
     """fields.md's table; in channel and broadcast, members do not send."""
     if permission == "send_messages" and kind in ("channel", "broadcast") and role == "member":
         return False
     return permission in PERMISSIONS[role]
 
 
-def audience(suite: Suite, state: State | SignedMap) -> bytes:
+def audience(suite: Suite, state: State) -> bytes:
     """`audience` of a message of this epoch, under the message's suite."""
-    return suite.hash(canonical(state.map if isinstance(state, State) else state))
+    return suite.hash(state.form)
 
 
 # --- Making states ---
@@ -126,7 +128,7 @@ def direct_state(conversation_id: str, user_a: str, key_a: bytes, user_b: str, k
 def next_state(previous: State, members: Iterable[Member], settings: Settings, signing_key: bytes) -> State:
     """The state after `previous`; `signing_key` is the public key that will sign it (its algorithm hashes)."""
     listed = tuple(sorted(members, key=lambda member: member.user_id))
-    prev_hash = hash_for_key(signing_key)(canonical(previous.map))
+    prev_hash = hash_for_key(signing_key)(previous.form)
     return _built(previous.conversation_id, previous.type, previous.epoch + 1, prev_hash, listed, settings)
 
 
@@ -177,7 +179,7 @@ def with_settings(previous: State, actor: str, settings: Settings, signing_key: 
 
 def _require(state: State, actor: str, permission: Permission, role: Role) -> None:
     acting = state.member(actor)
-    if acting is None or not may(acting.role, permission, state.type):
+    if acting is None or not permits(state.type, acting.role, permission):
         raise NotAllowedError(f"{actor} may not {permission.replace('_', ' ')} here")
     if acting.role not in SIGNING_ROLES:
         raise NotAllowedError(f"a state is signed by an owner or admin; {actor} can ask one")
@@ -230,12 +232,13 @@ def read_state(state: SignedMap) -> State:
         members=typed.members,
         settings=typed.settings,
         map=state,
+        form=canonical(state),
     )
 
 
 def sign_state(device_key: Signer, state: State) -> bytes:
     """`signature` of conversation_create, _update and _state."""
-    return device_key.sign("conversation:v1", canonical(state.map))
+    return device_key.sign("conversation:v1", state.form)
 
 
 def check_follows(state: State, previous: State | None, signer_user: str, signing_key: bytes) -> None:
@@ -253,7 +256,7 @@ def check_follows(state: State, previous: State | None, signer_user: str, signin
         _check_direct(state, previous)
     if state.epoch != previous.epoch + 1:
         raise StateRefusedError(f"epoch {previous.epoch + 1} comes next, not {state.epoch}")
-    expected = hash_for_key(signing_key)(canonical(previous.map))
+    expected = hash_for_key(signing_key)(previous.form)
     if state.prev_state_hash is None or not same(state.prev_state_hash, expected):
         raise StateRefusedError("it does not follow the previous state: one of them was exchanged")
     signer = previous.member(signer_user)
@@ -273,10 +276,9 @@ def verify_state(state: SignedMap, signature: bytes, *, previous: State | None, 
     `StateRefusedError`, or `BadSignatureError`.
     """
     typed = read_state(state)
-    body = canonical(state)
     for key in signer.keys_at(at):
         try:
-            verify(key, "conversation:v1", body, signature)
+            verify(key, "conversation:v1", typed.form, signature)
         except BadSignatureError:
             continue
         check_follows(typed, previous, signer.user_id, key)

@@ -162,6 +162,19 @@ def renewal_due(not_after: int, now: int) -> bool:
     return now >= not_after - RECORD_RENEW_SECONDS
 
 
+# --- This device ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnDevice:
+    """The device that acts: who it is, its signing key and the suites of its record (FIPS: 0102 and 0002 alone)."""
+
+    user_id: str
+    device_id: str
+    key: Signer = field(repr=False)
+    e2e_suites: tuple[str, ...]
+
+
 # --- Entries: what a key request answers ---
 
 
@@ -183,6 +196,7 @@ class Device:
 
     user_id: str
     device_id: str
+    user_key: bytes
     public_key: bytes
     e2e_suites: tuple[str, ...]
     e2e_version: str
@@ -252,6 +266,7 @@ def verify_entry(
     return Device(
         user_id=user_id,
         device_id=device_id,
+        user_key=pinned,
         public_key=record.public_key,
         e2e_suites=tuple(record.e2e_suites),
         e2e_version=record.e2e_version,
