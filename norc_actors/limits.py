@@ -33,6 +33,7 @@ BUNDLE_SECONDS = 30 * 86400
 BUNDLE_RENEW_SECONDS = 86400
 PREKEY_DRAIN_SECONDS = 86400  # old private prekeys are kept this long after the device's queue has drained
 MAX_ONE_TIME_BATCH = 100
+MAX_USERS_PER_KEY_REQUEST = 100
 SESSION_MESSAGES = 1000
 SESSION_SECONDS = 86400
 SESSION_KEPT_SECONDS = 30 * 86400  # receiving state and skipped keys, after expires_at

@@ -19,13 +19,12 @@ Rules
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from norc_actors.crypto import kem
 from norc_actors.crypto.errors import BadSignatureError, CryptoError
 from norc_actors.crypto.layout import lv, u16
 from norc_actors.crypto.signatures import algorithm_of, verify
-from norc_actors.crypto.suites import PREFERENCE, SUITES, Algorithm, Suite, choose, hash_for_key
+from norc_actors.crypto.suites import PREFERENCE, SUITES, Algorithm, Suite, choose
 from norc_actors.ids import Random, ServerId, new_uuid
 from norc_actors.limits import DEFAULT_MAX_FRAME
 
@@ -33,12 +32,11 @@ from .canonical import Value, canonical
 from .codec import Received, code_of, convert, decode_as, encode, to_map
 from .errors import Code, PeerError, ProtocolError
 from .frames import decode_v1, encode_v1
-from .messages import ConnectionAccepted, ConnectionRequest, ErrorMessage, ServerRotation
+from .messages import ConnectionAccepted, ConnectionRequest, ErrorMessage
 from .schema import SignedMap
 from .sealed import Keys, Role, SealedSession, traffic_keys
+from .server_keys import KeyStatus, KnownKeys
 from .versions import SPOKEN, check_choice, check_remembered, negotiate, parse_version
-
-KeyStatus = Literal["token", "pinned", "rotated", "first use"]
 
 REQUEST_CODE = code_of(ConnectionRequest)
 ACCEPTED_CODE = code_of(ConnectionAccepted)
@@ -64,59 +62,6 @@ class Established:
     server_time: int
     peer_capabilities: tuple[str, ...]
     peer_max_frame: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownKeys:
-    """What a client knows of a server's identity keys: hashes from an enrolment token, or keys pinned before.
-
-    A token decides alone where there is one; with neither, the key is taken at first use.
-    """
-
-    token_hashes: tuple[bytes, ...] = ()
-    pinned: tuple[bytes, ...] = ()
-
-    def has(self, public_key: bytes) -> bool:
-        """Whether this key is one of them."""
-        if self.token_hashes:
-            return hash_for_key(public_key)(public_key) in self.token_hashes
-        return public_key in self.pinned
-
-    def judge(self, accepted: ConnectionAccepted) -> KeyStatus:
-        """How the server's key is known, or `ProtocolError` INVALID_SIGNATURE: a new key needs the old one's word."""
-        if self.has(accepted.server_public_key):
-            return "token" if self.token_hashes else "pinned"
-        if not self.token_hashes and not self.pinned:
-            return "first use"
-        if self._rotated(accepted):
-            return "rotated"
-        raise ProtocolError(Code.INVALID_SIGNATURE, "the server's key is neither the known one nor signed by it")
-
-    def _rotated(self, accepted: ConnectionAccepted) -> bool:
-        """Whether a chain of server_rotation entries leads from a known key to the one in use."""
-        entries = [(convert(entry, ServerRotation), entry) for entry in accepted.server_rotation or ()]
-        key = accepted.server_public_key
-        for _ in entries:
-            step = next((pair for pair in entries if pair[0].new_public_key == key), None)
-            if step is None:
-                return False
-            _check_rotation(*step, accepted.server_id)
-            key = step[0].old_public_key
-            if self.has(key):
-                return True
-        return False
-
-
-def _check_rotation(rotation: ServerRotation, entry: SignedMap, server_id: str) -> None:
-    if rotation.server_id != server_id:
-        raise ProtocolError(Code.INVALID_SIGNATURE, "a server_rotation of another server")
-    body = canonical(entry, less=("signatures",))
-    by_old, by_new = rotation.signatures
-    try:
-        verify(rotation.old_public_key, "server-rotate:v1", body, by_old)
-        verify(rotation.new_public_key, "server-rotate:v1", body, by_new)
-    except BadSignatureError as error:
-        raise ProtocolError(Code.INVALID_SIGNATURE, "a server_rotation that is not signed by both keys") from error
 
 
 def transcript_hash(suite: Suite, request: Mapping[str, Value], accepted: Mapping[str, Value]) -> bytes:
@@ -425,3 +370,17 @@ def _established(
         peer_capabilities=accepted.server_capabilities if client else request.capabilities,
         peer_max_frame=accepted.max_frame if client else request.max_frame,
     )
+
+
+__all__ = [
+    "ClientHandshake",
+    "Established",
+    "KeyStatus",
+    "KnownKeys",
+    "ServerHandshake",
+    "ServerOffer",
+    "ToSign",
+    "master_secret",
+    "refusal",
+    "transcript_hash",
+]

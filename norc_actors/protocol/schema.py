@@ -69,7 +69,7 @@ class Pattern:
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A map kept as it came, unknown members included: `what` is its name in the documents."""
+    """A map kept as it came, unknown members included; `what` names its struct in `messages`, where it has one."""
 
     what: str
 
@@ -116,6 +116,15 @@ Atoms: TypeAlias = tuple[str, ...]
 """A list of atoms whose unknown entries are ignored (capabilities, suites)."""
 
 SignedMap: TypeAlias = dict[str, Value]
+"""A map that is kept as it came, because another signed it or because its members are free."""
+RecordMap: TypeAlias = Annotated[SignedMap, Plain("Record")]
+CertificateMap: TypeAlias = Annotated[SignedMap, Plain("DeviceCertificate")]
+EntryMap: TypeAlias = Annotated[SignedMap, Plain("Entry")]
+BundleMap: TypeAlias = Annotated[SignedMap, Plain("Bundle")]
+OneTimeKeyMap: TypeAlias = Annotated[SignedMap, Plain("OneTimeKey")]
+UserRotationMap: TypeAlias = Annotated[SignedMap, Plain("UserRotation")]
+StateMap: TypeAlias = Annotated[SignedMap, Plain("State")]
+FreeMap: TypeAlias = Annotated[SignedMap, Plain("free")]
 
 # --- From annotations to one check ---
 
@@ -239,7 +248,7 @@ def _emit_map(
     w: _Writer, indent: int, bare: object, marks: tuple[object, ...], var: str, member: str, depth: int
 ) -> None:
     w.refuse_if(indent, f"type({var}) is not dict or len({var}) > {MAX_ENTRIES}", member, "is no map in its bounds")
-    if any(isinstance(m, Plain) for m in marks) or bare == SignedMap:
+    if bare == SignedMap:
         w.lines.append(f"{' ' * indent}check_value({var}, {depth})")
         return
     (key, key_marks, _), (item, item_marks, _) = (strip(part) for part in get_args(bare))

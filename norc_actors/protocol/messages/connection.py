@@ -10,8 +10,10 @@ from norc_actors.protocol.schema import (
     Bytes12,
     Bytes16,
     Bytes32,
+    CertificateMap,
     Count,
     DeviceUuid,
+    FreeMap,
     KemCiphertext,
     KemKey,
     Map,
@@ -74,7 +76,7 @@ class ConnectionAccepted(Message, frozen=True, kw_only=True, omit_defaults=True,
     server_time: Seconds
     max_frame: MaxFrame
     build_attestation_hash: Bytes32 | None = None
-    server_rotation: tuple[SignedMap, ...] | None = None
+    server_rotation: tuple[Annotated[SignedMap, Plain("ServerRotation")], ...] | None = None
     signature: Signature
 
     def _rule(self) -> None:
@@ -117,7 +119,7 @@ class AuthResponse(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
     session_id: Uuid
     user_info: UserInfo
     server_capabilities: Atoms
-    device_certificate: SignedMap
+    device_certificate: CertificateMap
     expires_at: Seconds
 
 
@@ -171,7 +173,7 @@ class Extension(Message, frozen=True, kw_only=True, omit_defaults=True, tag="ext
 
     extension_id: Name
     extension_version: Name
-    extension_data: Annotated[SignedMap, Plain("free")]
+    extension_data: FreeMap
 
 
 class ErrorMessage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="error"):
@@ -181,7 +183,7 @@ class ErrorMessage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
     error_category: Category
     message: Annotated[str, Bound(0, 1024)]
     retry_after: Seconds | None = None
-    details: Annotated[SignedMap, Plain("free")] | None = None
+    details: FreeMap | None = None
     request_id: Uuid | None = None
     timestamp: Seconds
 

@@ -15,6 +15,7 @@ from norc_actors.protocol.schema import (
     Seconds,
     Signature,
     SignedMap,
+    StateMap,
     User,
 )
 
@@ -63,7 +64,7 @@ class ConversationCreate(Message, frozen=True, kw_only=True, omit_defaults=True,
 
     conversation_id: ConversationUuid
     conversation_type: ConversationType
-    state: SignedMap
+    state: StateMap
     signer_user: User
     signer_device: DeviceUuid
     signature: Signature
@@ -78,7 +79,7 @@ class ConversationUpdate(Message, frozen=True, kw_only=True, omit_defaults=True,
     """The next state of a conversation."""
 
     conversation_id: ConversationUuid
-    state: SignedMap
+    state: StateMap
     signer_user: User
     signer_device: DeviceUuid
     signature: Signature
@@ -91,7 +92,7 @@ class ConversationState(Message, frozen=True, kw_only=True, omit_defaults=True, 
     """A stored state, as answer."""
 
     conversation_id: ConversationUuid
-    state: SignedMap
+    state: StateMap
     signer_user: User
     signer_device: DeviceUuid
     signature: Signature

@@ -11,23 +11,29 @@ from norc_actors.protocol.errors import malformed
 from norc_actors.protocol.schema import (
     Atoms,
     Bound,
+    BundleMap,
     Bytes12,
     Bytes16,
     Bytes32,
+    CertificateMap,
     Count,
     DeviceUuid,
     KemKey,
     KeyAlgorithm,
     Map,
     Message,
+    OneTimeKeyMap,
+    Plain,
     PublicKey,
     Range,
+    RecordMap,
     Seconds,
     Server,
     Signature,
     SignedMap,
     Uint32,
     User,
+    UserRotationMap,
     Uuid,
     Version,
 )
@@ -69,22 +75,22 @@ class DeviceCertificate(Record, frozen=True, kw_only=True, omit_defaults=True):
 class OlderRecord(Map, frozen=True, kw_only=True, omit_defaults=True):
     """A record of the last 37 days, replaced by rotation."""
 
-    record: SignedMap
+    record: RecordMap
     user_signature: Signature
-    certificate: SignedMap
+    certificate: CertificateMap
 
 
 class Entry(Map, frozen=True, kw_only=True, omit_defaults=True):
     """All that a sender needs to judge a device and to write to it."""
 
-    record: SignedMap
+    record: RecordMap
     user_key: PublicKey
     user_signature: Signature
-    certificate: SignedMap
-    bundle: SignedMap | None = None
-    one_time: SignedMap | None = None
-    user_rotation: SignedMap | None = None
-    older: tuple[SignedMap, ...] | None = None
+    certificate: CertificateMap
+    bundle: BundleMap | None = None
+    one_time: OneTimeKeyMap | None = None
+    user_rotation: UserRotationMap | None = None
+    older: tuple[Annotated[SignedMap, Plain("OlderRecord")], ...] | None = None
 
 
 class Bundle(Map, frozen=True, kw_only=True, omit_defaults=True):
@@ -183,7 +189,7 @@ class DeviceRegister(Message, frozen=True, kw_only=True, omit_defaults=True, tag
     enrollment_token: Bytes32 | None = None
     replaces: PublicKey | None = None
     rotation_signatures: Annotated[tuple[Signature, ...], Bound(2, 2)] | None = None
-    user_rotation: SignedMap | None = None
+    user_rotation: UserRotationMap | None = None
     device_info: DeviceInfo
 
     def _rule(self) -> None:
@@ -231,7 +237,7 @@ class RegistrationSuccess(Message, frozen=True, kw_only=True, omit_defaults=True
     device_id: DeviceUuid
     server_public_key: PublicKey
     other_keys: tuple[OtherKey, ...] | None = None
-    device_certificate: SignedMap
+    device_certificate: CertificateMap
 
 
 class DeviceRevoke(Message, frozen=True, kw_only=True, omit_defaults=True, tag="device_revoke"):

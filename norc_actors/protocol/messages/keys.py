@@ -2,16 +2,21 @@
 
 from typing import Annotated, Literal
 
+from norc_actors.limits import MAX_ONE_TIME_BATCH, MAX_USERS_PER_KEY_REQUEST
 from norc_actors.protocol.errors import malformed
 from norc_actors.protocol.schema import (
     Bound,
+    BundleMap,
     Bytes32,
     Bytes48,
     Count,
     DeviceUuid,
+    EntryMap,
     KemCiphertext,
     Map,
     Message,
+    OneTimeKeyMap,
+    Plain,
     Seconds,
     Signature,
     SignedMap,
@@ -28,7 +33,7 @@ class KeyRequest(Message, frozen=True, kw_only=True, omit_defaults=True, tag="ke
     """Asks for the entries of up to 100 users."""
 
     request_id: Uuid
-    user_ids: Annotated[tuple[User, ...], Bound(1, 100)]
+    user_ids: Annotated[tuple[User, ...], Bound(1, MAX_USERS_PER_KEY_REQUEST)]
     device_filter: Literal["all", "active"] | tuple[DeviceUuid, ...]
     include_revoked: bool
 
@@ -37,7 +42,7 @@ class KeyResponse(Message, frozen=True, kw_only=True, omit_defaults=True, tag="k
     """Entries by user and device; in parts, `more` in all but the last."""
 
     request_id: Uuid
-    keys: dict[User, dict[DeviceUuid, SignedMap]]
+    keys: dict[User, dict[DeviceUuid, EntryMap]]
     more: bool = False
     timestamp: Seconds
 
@@ -45,8 +50,8 @@ class KeyResponse(Message, frozen=True, kw_only=True, omit_defaults=True, tag="k
 class PrekeyUpload(Message, frozen=True, kw_only=True, omit_defaults=True, tag="prekey_upload"):
     """A fresh bundle, one-time keys, or both."""
 
-    bundle: SignedMap | None = None
-    one_time: Annotated[tuple[SignedMap, ...], Bound(0, 100)] | None = None
+    bundle: BundleMap | None = None
+    one_time: Annotated[tuple[OneTimeKeyMap, ...], Bound(0, MAX_ONE_TIME_BATCH)] | None = None
 
 
 class PrekeyStatus(Message, frozen=True, kw_only=True, omit_defaults=True, tag="prekey_status"):
@@ -100,4 +105,4 @@ class Wrap(Map, frozen=True, kw_only=True, omit_defaults=True):
     session_id: Uuid
     index: Uint32
     wrapped: Bytes48
-    open: SignedMap | None = None
+    open: Annotated[SignedMap, Plain("SessionOpening")] | None = None

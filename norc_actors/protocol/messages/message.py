@@ -9,6 +9,7 @@ from norc_actors.protocol.schema import (
     ConversationUuid,
     Count,
     DeviceUuid,
+    EntryMap,
     Map,
     Message,
     MessageUuid,
@@ -100,8 +101,8 @@ class MessageAck(Message, frozen=True, kw_only=True, omit_defaults=True, tag="me
     status: Literal["sent", "delivered", "read", "failed"]
     timestamp: Micros
     error_code: Count | None = None
-    stale_devices: tuple[SignedMap, ...] | None = None
-    receipt: SignedMap | None = None
+    stale_devices: tuple[EntryMap, ...] | None = None
+    receipt: Annotated[SignedMap, Plain("ReadReceipt")] | None = None
 
 
 class ReadReceipt(Message, frozen=True, kw_only=True, omit_defaults=True, tag="read_receipt"):
