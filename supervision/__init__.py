@@ -1,1 +1,158 @@
+"""Erlang/OTP's process model on Trio: actors, supervisors, and nothing that outlives them.
 
+@dataclass(frozen=True)
+class Get(Call[int]): ...
+
+class Counter(GenServer):
+    def __init__(self, start: int) -> None:
+        self.value = start
+    async def handle_call(self, request, caller):
+        return self.value
+    async def handle_cast(self, message):
+        self.value += message
+
+spec = ChildSpec("counter", lambda: Counter(5), name="counter")
+async with start_tree(ChildSpec("root", lambda: Supervisor([spec]), type="supervisor")) as (system, root):
+    counter = system.ref("counter")
+    await counter.cast(1)
+    assert await counter.call(Get()) == 6
+"""
+
+from ._core.backoff import Backoff
+from ._core.mailbox import Mailbox
+from ._core.reasons import (
+    Crash,
+    ExitReason,
+    FailedToStart,
+    Killed,
+    NameTaken,
+    NoProc,
+    Normal,
+    Shutdown,
+    consequences,
+)
+from ._core.specs import ChildSpec, InvalidSpecError
+from .actor import Actor, MonitorRef
+from .children import (
+    ChildCounts,
+    ChildInfo,
+    count_children,
+    delete_child,
+    get_childspec,
+    restart_child,
+    start_child,
+    terminate_child,
+    which_children,
+)
+from .dynamic_supervisor import DynamicSupervisor
+from .errors import (
+    AlreadyPresent,
+    AlreadyRegistered,
+    AlreadyStarted,
+    CallTimeout,
+    ChildError,
+    ChildNotFound,
+    ChildRestarting,
+    ChildRunning,
+    Exit,
+    MailboxFull,
+    MaxChildren,
+    RootDown,
+    SelfCall,
+    ServerDown,
+    StartError,
+    SupervisionError,
+    UnhandledMessage,
+)
+from .events import (
+    CrashReport,
+    Events,
+    HighWaterReport,
+    ProgressReport,
+    Report,
+    StuckReport,
+    SupervisorReport,
+)
+from .gen_server import GenServer
+from .messages import IGNORE, NO_REPLY, Call, Continue, Down, Ignore, NoReply, Timeout
+from .ref import ActorRef, NamedRef
+from .registry import DuplicateRegistry, Registry, UniqueRegistry
+from .reply import From
+from .snapshot import MailboxStatistics, Tree
+from .supervisor import Supervisor
+from .system import System
+from .timers import Timer
+from .tree import start_tree
+
+__all__ = [
+    "IGNORE",
+    "NO_REPLY",
+    "Actor",
+    "ActorRef",
+    "AlreadyPresent",
+    "AlreadyRegistered",
+    "AlreadyStarted",
+    "Backoff",
+    "Call",
+    "CallTimeout",
+    "ChildCounts",
+    "ChildError",
+    "ChildInfo",
+    "ChildNotFound",
+    "ChildRestarting",
+    "ChildRunning",
+    "ChildSpec",
+    "Continue",
+    "Crash",
+    "CrashReport",
+    "Down",
+    "DuplicateRegistry",
+    "DynamicSupervisor",
+    "Events",
+    "Exit",
+    "ExitReason",
+    "FailedToStart",
+    "From",
+    "GenServer",
+    "HighWaterReport",
+    "Ignore",
+    "InvalidSpecError",
+    "Killed",
+    "Mailbox",
+    "MailboxFull",
+    "MailboxStatistics",
+    "MaxChildren",
+    "MonitorRef",
+    "NameTaken",
+    "NamedRef",
+    "NoProc",
+    "NoReply",
+    "Normal",
+    "ProgressReport",
+    "Registry",
+    "Report",
+    "RootDown",
+    "SelfCall",
+    "ServerDown",
+    "Shutdown",
+    "StartError",
+    "StuckReport",
+    "SupervisionError",
+    "Supervisor",
+    "SupervisorReport",
+    "System",
+    "Timeout",
+    "Timer",
+    "Tree",
+    "UnhandledMessage",
+    "UniqueRegistry",
+    "consequences",
+    "count_children",
+    "delete_child",
+    "get_childspec",
+    "restart_child",
+    "start_child",
+    "start_tree",
+    "terminate_child",
+    "which_children",
+]

@@ -1,0 +1,236 @@
+"""A supervisor of any number of children that come and go (OTP: `simple_one_for_one`; Elixir: `DynamicSupervisor`).
+
+Rules
+- No order and no ids: a child is known by its process, and many may share one spec. Restarts are one_for_one; the
+  intensity window is the supervisor's.
+- `max_children` refuses the next start (`MaxChildren`): that is a limit on connections, said in one place.
+- It ends its children all at the same time, each within its own shutdown time.
+- A child that ended for good leaves nothing behind here.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import trio
+
+from ._core.intensity import Window
+from ._core.reasons import ExitReason, Shutdown, consequences
+from ._core.roster import decide
+from ._core.specs import AutoShutdown, ChildSpec, InvalidSpecError, check_flags, check_significant
+from .children import (
+    ChildCounts,
+    ChildInfo,
+    CountChildren,
+    DeleteChild,
+    GetChildSpec,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+    end_process,
+    ended_as_told,
+    kill_process,
+    trio_seconds,
+)
+from .errors import ChildError, ChildNotFound, ChildRunning, MaxChildren, StartError
+from .messages import NO_REPLY
+from .process import ChildExit, Process
+from .ref import ActorRef
+from .reply import From
+from .snapshot import Tree
+from .supervisor import REQUESTS, SupervisorBase, SupervisorRequest
+
+
+class _TryAgain:
+    """To itself: it is the turn of this lost child to be tried again."""
+
+    __slots__ = ("lost",)
+
+    def __init__(self, lost: Process) -> None:
+        self.lost = lost
+
+
+class DynamicSupervisor(SupervisorBase):
+    """Children are added with `start_child`. More than `intensity` restarts in `period` s and it gives up.
+
+    `max_children` bounds how many there may be at a time (None: no bound). Raises `InvalidSpecError`.
+    """
+
+    def __init__(
+        self,
+        max_children: int | None = None,
+        intensity: int = 3,
+        period: float = 5.0,
+        auto_shutdown: AutoShutdown = "never",
+    ) -> None:
+        check_flags("one_for_one", intensity, period, auto_shutdown)
+        if max_children is not None and max_children < 0:
+            raise InvalidSpecError("invalid_max_children", f"max_children is {max_children}; it cannot be negative")
+        self._max_children = max_children
+        self._window = Window(intensity=intensity, period=period)
+        self._auto_shutdown: AutoShutdown = auto_shutdown
+        self._children: dict[Process, None] = {}
+        self._lost: dict[Process, None] = {}
+
+    # The gen_server
+
+    async def handle_call(self, request: object, caller: From) -> object:
+        if not isinstance(request, REQUESTS):
+            return await super().handle_call(request, caller)
+        try:
+            return await self._handle(request)
+        except (StartError, ChildError, InvalidSpecError) as error:
+            caller.fail(error)
+            return NO_REPLY
+
+    async def handle_info(self, message: object) -> None:
+        match message:
+            case ChildExit():
+                await self._child_ended(message.process, message.reason)
+            case _TryAgain():
+                if message.lost in self._lost:
+                    await self._restart(message.lost)
+            case _:
+                await super().handle_info(message)
+
+    async def terminate(self, reason: ExitReason) -> None:
+        """End all children at the same time: all are told, then each is waited for until its own time is up."""
+        begun = trio.current_time()
+        children = sorted(self._children, key=lambda child: trio_seconds(child.spec.shutdown_time))
+        for child in children:
+            if child.spec.shutdown_time == "brutal_kill":
+                child.kill()
+            else:
+                child.exit(Shutdown())
+        late = []
+        for child in children:
+            deadline = begun + trio_seconds(child.spec.shutdown_time)
+            if child.alive:
+                with trio.CancelScope(deadline=deadline):
+                    await child.wait_down()
+            if child.alive:
+                child.kill()
+                late.append(child)
+        for child in late:
+            await kill_process(child)
+        for child in children:
+            if child.reason is not None and not ended_as_told(child.spec, child.reason):
+                self.report("shutdown_error", child.spec.id, child.reason)
+        self._children.clear()
+
+    # Events
+
+    async def _child_ended(self, process: Process, reason: ExitReason) -> None:
+        if process not in self._children:
+            return
+        del self._children[process]
+        spec = process.spec
+        if spec.restart == "permanent" or consequences(reason).restarts_transient:
+            self.report("child_terminated", spec.id, reason)
+        if decide(spec.restart, reason) == "restart":
+            self._lost[process] = None
+            await self._restart(process)
+        elif spec.significant and self._auto_shutdown != "never":
+            others = any(child.spec.significant for child in (*self._children, *self._lost))
+            if self._auto_shutdown == "any_significant" or not others:
+                self.stop(Shutdown())
+
+    async def _restart(self, lost: Process) -> None:
+        self._window, allowed = self._window.add(self.system.now())
+        if not allowed:
+            del self._lost[lost]
+            self.report("shutdown", lost.spec.id, Shutdown("reached_max_restart_intensity"))
+            self.stop(Shutdown())
+            return
+        try:
+            process = await self.start_one(lost.spec, lost.restarts + 1)
+        except StartError as error:
+            self.report("start_error", lost.spec.id, error.reason)
+            self._process.post(_TryAgain(lost))
+            return
+        del self._lost[lost]
+        if process.ready:
+            self._children[process] = None
+
+    # Requests
+
+    async def _handle(self, request: SupervisorRequest) -> object:
+        match request:
+            case StartChild():
+                return await self._add(request.spec)
+            case TerminateChild():
+                await self._end(self._find(request.child))
+                return None
+            case RestartChild() | DeleteChild():
+                self._find(request.child)
+                raise ChildRunning(request.child)
+            case WhichChildren():
+                return [*self._infos()]
+            case CountChildren():
+                return self._count()
+            case GetChildSpec():
+                return self._find(request.child).spec
+            case _:
+                assert_never(request)
+
+    async def _add(self, spec: ChildSpec) -> ActorRef:
+        check_significant(spec, self._auto_shutdown)
+        if self._max_children is not None and len(self._children) + len(self._lost) >= self._max_children:
+            raise MaxChildren(spec.id, Shutdown(f"max_children is {self._max_children}"))
+        process = await self.start_one(spec)
+        if process.ready:
+            self._children[process] = None
+        return process
+
+    async def _end(self, process: Process) -> None:
+        if self._lost.pop(process, self) is None:
+            return
+        del self._children[process]
+        reason = await end_process(process, process.spec.shutdown_time)
+        if not ended_as_told(process.spec, reason):
+            self.report("shutdown_error", process.spec.id, reason)
+
+    def _find(self, child: str | ActorRef) -> Process:
+        if isinstance(child, ActorRef):
+            target = child.resolve()
+            if isinstance(target, Process) and (target in self._children or target in self._lost):
+                return target
+            raise ChildNotFound(child.id)
+        for process in (*self._children, *self._lost):
+            if process.spec.id == child:
+                return process
+        raise ChildNotFound(child)
+
+    def _infos(self) -> Iterable[ChildInfo]:
+        for process in self._children:
+            spec = process.spec
+            yield ChildInfo(id=spec.id, ref=process, type=spec.type, status="running")
+        for process in self._lost:
+            spec = process.spec
+            yield ChildInfo(id=spec.id, ref=None, type=spec.type, status="restarting")
+
+    def _count(self) -> ChildCounts:
+        infos = list(self._infos())
+        supervisors = sum(info.type == "supervisor" for info in infos)
+        return ChildCounts(
+            specs=len(infos),
+            active=sum(process.alive for process in self._children),
+            supervisors=supervisors,
+            workers=len(infos) - supervisors,
+        )
+
+    # Snapshots
+
+    @property
+    def strategy_name(self) -> str:
+        return "dynamic"
+
+    def describe_children(self, limit: int | None) -> tuple[tuple[Tree, ...], int]:
+        children = tuple(self._children)
+        shown = children if limit is None else children[:limit]
+        trees = [child.describe(limit) for child in shown]
+        trees += [
+            Tree(spec=lost.spec.id, id=None, name=lost.spec.name, status="restarting", restarts=lost.restarts)
+            for lost in self._lost
+        ]
+        return tuple(trees), len(children) - len(shown)

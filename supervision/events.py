@@ -1,0 +1,178 @@
+"""What the runtime tells about itself: structured reports to plain synchronous subscribers (rows A28, A22, A27).
+
+Rules
+- A report is a frozen value. Subscribers are called in the order they came, inside the step that caused the report:
+  they must be quick and must not wait. Slow consumers put the report into their own queue.
+- A subscriber that raises is dropped and reported to the others: reporting must never hurt what is reported on.
+- A snapshot is costly, so a report that carries one is only built if somebody asked for its kind (`wants`).
+- A system logs crash, supervisor, stuck and high-water reports to the logger `supervision` unless it is told not to.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from ._core.reasons import Crash, ExitReason
+from .ref import ActorRef
+from .snapshot import Tree
+
+LOGGER = logging.getLogger("supervision")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressReport:
+    """A child stands: its `init` went through. OTP: progress report."""
+
+    supervisor: ActorRef | None
+    child: ActorRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrashReport:
+    """An actor ended in a way that is worth a line in the log. OTP: crash report."""
+
+    actor: ActorRef
+    kind: str
+    reason: ExitReason
+    handled: int
+
+
+SupervisorContext = Literal["child_terminated", "start_error", "shutdown", "shutdown_error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorReport:
+    """A supervisor had to do something. OTP: supervisor report, with its error contexts.
+
+    `child_terminated` a child ended and that matters · `start_error` a child did not start · `shutdown` too many
+    restarts, the supervisor ends · `shutdown_error` a child ended otherwise than it was told to.
+    `tree` shows the whole tree as it stood, wide supervisors cut.
+    """
+
+    supervisor: ActorRef
+    context: SupervisorContext
+    child: str
+    reason: ExitReason
+    tree: Tree | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StuckReport:
+    """A child was told to end, then cancelled, and still runs after `seconds`. Trio cannot kill it: we wait."""
+
+    supervisor: ActorRef | None
+    child: ActorRef
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HighWaterReport:
+    """A mailbox got fuller than its policy likes: `depth` of `capacity` messages."""
+
+    actor: ActorRef
+    depth: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnexpectedMessageReport:
+    """An actor that defines no `handle_info` got an info of this type; it was dropped."""
+
+    actor: ActorRef
+    message_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriberFailed:
+    """A subscriber raised and was dropped."""
+
+    subscriber: str
+    exception: Exception
+
+
+Report: TypeAlias = (
+    ProgressReport
+    | CrashReport
+    | SupervisorReport
+    | StuckReport
+    | HighWaterReport
+    | UnexpectedMessageReport
+    | SubscriberFailed
+)
+Subscriber = Callable[[Report], None]
+
+
+class Events:
+    """The reports of one system."""
+
+    __slots__ = ("_subscribers", "_wanted")
+
+    def __init__(self) -> None:
+        self._subscribers: list[tuple[Subscriber, tuple[type[Report], ...]]] = []
+        self._wanted: frozenset[type[Report]] = frozenset()
+
+    def subscribe(self, callback: Subscriber, *kinds: type[Report]) -> Callable[[], None]:
+        """Call `callback` with each report of these kinds (none named: all). Returns what unsubscribes it."""
+        entry = (callback, kinds or Report.__args__)
+        self._subscribers.append(entry)
+        self._note_wishes()
+
+        def unsubscribe() -> None:
+            if entry in self._subscribers:
+                self._subscribers.remove(entry)
+                self._note_wishes()
+
+        return unsubscribe
+
+    def wants(self, kind: type[Report]) -> bool:
+        """Does anybody listen to this kind?"""
+        return kind in self._wanted
+
+    def emit(self, report: Report) -> None:
+        """Tell everybody who listens to its kind."""
+        if type(report) not in self._wanted:
+            return
+        for entry in tuple(self._subscribers):
+            callback, kinds = entry
+            if type(report) not in kinds:
+                continue
+            try:
+                callback(report)
+            except Exception as error:  # the wall between the runtime and whoever watches it
+                if entry in self._subscribers:
+                    self._subscribers.remove(entry)
+                    self._note_wishes()
+                LOGGER.exception("a subscriber of the runtime's reports failed and was dropped")
+                self.emit(SubscriberFailed(subscriber=repr(callback), exception=error))
+
+    def _note_wishes(self) -> None:
+        self._wanted = frozenset(kind for _, kinds in self._subscribers for kind in kinds)
+
+
+def log_report(report: Report) -> None:
+    """Write one report to the logger `supervision`: the default subscriber."""
+    match report:
+        case CrashReport(reason=Crash(exception=exception)):
+            LOGGER.error("%s (%s) crashed: %r", report.actor, report.kind, exception, exc_info=exception)
+        case CrashReport():
+            LOGGER.error("%s (%s) ended: %s", report.actor, report.kind, report.reason)
+        case SupervisorReport():
+            LOGGER.error("%s: %s of %s: %s", report.supervisor, report.context, report.child, report.reason)
+        case StuckReport():
+            LOGGER.error("%s is stuck: cancelled, and still running after %g s", report.child, report.seconds)
+        case HighWaterReport():
+            LOGGER.warning("%s has %d of at most %d messages waiting", report.actor, report.depth, report.capacity)
+        case UnexpectedMessageReport():
+            LOGGER.warning("%s got an info of type %s and has no handler", report.actor, report.message_type)
+        case ProgressReport() | SubscriberFailed():
+            pass
+
+
+LOGGED_BY_DEFAULT: tuple[type[Report], ...] = (
+    CrashReport,
+    SupervisorReport,
+    StuckReport,
+    HighWaterReport,
+    UnexpectedMessageReport,
+)
