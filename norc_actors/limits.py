@@ -21,6 +21,10 @@ FRAMES_PER_KEY = 1000  # the last of them at the latest renews the key
 SEALED_FAILURES = 3  # frames in a row that do not open close the connection
 DH_REKEY_SECONDS = 86400
 
+CLOSE_SECONDS = 2.0  # for the peer's half of a close
+ACCEPT_RETRY_SECONDS = 0.25  # out of file descriptors: wait so long before the next accept
+LISTEN_BACKLOG = 1024
+
 # --- End to end (sections 5, 6) ---
 RECORD_SECONDS = 180 * 86400  # a device record lives this long …
 RECORD_RENEW_SECONDS = 7 * 86400  # … and is renewed at least this long before its end
@@ -75,6 +79,7 @@ BACKOFF_FIRST_SECONDS = (0.05, 0.25)  # the first try after a connection was los
 BACKOFF_MAX_SECONDS = 30.0
 SENT_KEPT_DAYS = 60  # the status of a sent message
 SEEN_KEPT_DAYS = 62  # dedupe records: longer than any message may be delivered
+ASK_AGAIN_SECONDS = 86400  # a lost session is asked for once in this time
 MAX_TEXT_BYTES = 256 * 1024  # of one message
 OUTBOX_WINDOW = 64  # messages in flight
 ONE_TIME_REFILL = 30  # fewer one-time keys at the server than this: upload more
