@@ -4,6 +4,7 @@ The socket belongs to the node's own user alone (mode 0600), so that whoever may
 """
 
 import json
+import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from norc_actors.cli.exits import Exit
 from norc_actors.cli.output import JsonValue
 
 SOCKET_NAME = "control.sock"
+CONFIG_NAME = "norc.toml"
 
 
 class NodeAnswerError(CliError):
@@ -24,7 +26,7 @@ def ask(directory: Path, request: Mapping[str, JsonValue], *, seconds: float = 1
 
     Raises `CliError` with exit code OFFLINE if no node runs there, `NodeAnswerError` if it refuses.
     """
-    path = directory / SOCKET_NAME
+    path = socket_of(directory)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(seconds)
@@ -32,7 +34,7 @@ def ask(directory: Path, request: Mapping[str, JsonValue], *, seconds: float = 1
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = _read_line(connection)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise _unreachable(path) from error
+        raise _unreachable(directory) from error
     except PermissionError as error:
         raise CliError(
             f"{path} belongs to another user.", "Run this as the user that runs the node.", code="permission"
@@ -57,10 +59,20 @@ def _read_line(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def _unreachable(path: Path) -> CliError:
+def socket_of(directory: Path) -> Path:
+    """Where the node of this folder listens for its operator: as its configuration says, if there is one."""
+    config = directory / CONFIG_NAME
+    if not config.is_file():
+        return directory / SOCKET_NAME
+    from norc_actors.config import load
+
+    return load(config, os.environ).control_socket
+
+
+def _unreachable(directory: Path) -> CliError:
     return CliError(
-        f"No node runs at {path.parent} ({path.name} is not there or nobody listens).",
-        f"Start it: norc node run --dir {path.parent}",
+        f"No node runs at {directory}.",
+        f"Start it: norc node run --dir {directory}",
         code="offline",
         exit_code=Exit.OFFLINE,
     )

@@ -94,10 +94,23 @@ def _explain_one(error: BaseException) -> Failure | None:
         return Failure(code="usage", what=f"{error}.", next="Correct the name and try again.", exit=Exit.USAGE)
     if isinstance(error, OSError):
         return _explain_os(error)
+    if isinstance(error, _set_up_errors()):
+        return Failure(code="config", what=str(error), next=DEFAULTS_ADVICE, exit=Exit.USAGE)
     code, what, advice = (getattr(error, name, None) for name in ("code", "what", "advice"))
     if isinstance(code, str) and isinstance(what, str) and isinstance(advice, str):
         return Failure(code=code, what=what, next=advice, exit=EXIT_OF_CODE.get(code, Exit.FAILED))
     return None
+
+
+DEFAULTS_ADVICE = "Correct it and try again; every key with its default: norc init --print-defaults"
+
+
+def _set_up_errors() -> tuple[type[Exception], ...]:
+    """Errors of configuration and key files, whose text says all; imported late to keep the command line quick."""
+    from norc_actors.config import ConfigError
+    from norc_actors.devpki import DevError
+
+    return ConfigError, DevError
 
 
 _OS_ADVICE = {

@@ -32,9 +32,10 @@ def invite(
     json: Json = False,
 ) -> None:
     """Make a one-time link with which a person enrols a first device."""
-    answer = ask(directory, {"command": "invite", "user_id": user, "expires_s": seconds(expires)})
-    link, user_id = str(answer["link"]), str(answer.get("user_id", user))
-    out = Output(json)
+    lasts = seconds(expires)
+    user_id = user if "@" in user else f"{user}@{ask(directory, {'command': 'status'}).get('server_id', '')}"
+    answer = ask(directory, {"command": "invite", "user_id": user_id, "expires_s": lasts})
+    link, out = str(answer["link"]), Output(json)
     if qr and not json:
         from norc_actors.cli.qr import qr_text
 
