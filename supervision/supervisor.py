@@ -10,8 +10,7 @@ Rules
 - Told to end while a child's `init` runs, it kills that child instead of waiting for it (OTP waits; decision 003).
 """
 
-from collections.abc import Callable, Sequence
-from random import random
+from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
 from ._core.intensity import Window
@@ -115,7 +114,7 @@ class SupervisorBase(GenServer):
 class Supervisor(SupervisorBase):
     """Starts `children` in order, keeps them by `strategy`, gives up at more than `intensity` restarts in `period` s.
 
-    `randomness` gives numbers from 0 to 1 for the jitter of back-offs. Raises `InvalidSpecError`.
+    Raises `InvalidSpecError`.
     """
 
     def __init__(
@@ -125,7 +124,6 @@ class Supervisor(SupervisorBase):
         intensity: int = 1,
         period: float = 5.0,
         auto_shutdown: AutoShutdown = "never",
-        randomness: Callable[[], float] = random,
     ) -> None:
         check_flags(strategy, intensity, period, auto_shutdown)
         check_children(children, auto_shutdown)
@@ -134,7 +132,6 @@ class Supervisor(SupervisorBase):
         self._processes: dict[str, Process] = {}
         self._attempts: dict[str, tuple[int, float]] = {}
         self._waiting: dict[str, Timer] = {}
-        self._randomness = randomness
 
     # The gen_server
 
@@ -212,7 +209,7 @@ class Supervisor(SupervisorBase):
         attempt, since = self._attempts.get(name, (0, self.now()))
         attempt = backoff.attempt(attempt, self.now() - since)
         self._attempts[name] = (attempt, self.now())
-        self._waiting[name] = self.send_after(backoff.delay(attempt, self._randomness()), TryAgain(name))
+        self._waiting[name] = self.send_after(backoff.delay(attempt, self.system.chance()), TryAgain(name))
 
     async def _start(self, child: Child) -> Process:
         name = child.spec.id

@@ -9,6 +9,7 @@ Rules
 
 from collections.abc import Callable
 from itertools import count
+from secrets import SystemRandom
 from typing import TYPE_CHECKING, Literal, overload
 
 import trio
@@ -27,9 +28,13 @@ REPORTED_CHILDREN = 20
 
 
 class System:
-    """The common ground of one tree. `log=False` keeps reports out of the logger `supervision`."""
+    """The common ground of one tree. `log=False` keeps reports out of the logger `supervision`.
 
-    def __init__(self, *, log: bool = True) -> None:
+    `chance` gives numbers from 0 to 1, for the jitter of back-offs; None means the machine's randomness.
+    """
+
+    def __init__(self, *, log: bool = True, chance: Callable[[], float] | None = None) -> None:
+        self.chance = SystemRandom().random if chance is None else chance
         self.events = Events()
         self.timers = Timers()
         self.serials = count(1)
