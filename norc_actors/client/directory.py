@@ -132,7 +132,7 @@ class Directory:
                 require_current(device, now)
         except EntryRefusedError as error:
             if known is None or known.fault != error.fault.value:
-                learned.events.append(_refused(error))
+                learned.events.append(refused_device(error))
             if known is None or known.fault:
                 tx.put(DEVICES, key, KnownDevice(entry=kept, fault=error.fault.value))
             return None
@@ -243,7 +243,8 @@ class Directory:
 _BY = {"user": "by its user", "device": "by the device itself", "server": "by the operator"}
 
 
-def _refused(error: EntryRefusedError) -> DeviceRefused:
+def refused_device(error: EntryRefusedError) -> DeviceRefused:
+    """The event that shows a refused device."""
     why = {
         EntryFault.BAD_SIGNATURE: "the user's key does not vouch for it, so it may be a listener",
         EntryFault.USER_KEY_CHANGED: "it is listed under another user key than the pinned one",

@@ -10,7 +10,9 @@
 | list | user | the devices last known as active |
 | revocation | user/signed_by | the last revocation of a signer's chain |
 | out · in | user/device · user/device/session | end-to-end sessions, sending and receiving |
-| chain_out · chain_in | conversation · user/device/conversation | chain heads |
+| chain_out · chain_in | conversation · user/device/conversation/chain | chain heads |
+| last_chain | user/device/conversation | the chain last seen of a device |
+| refused | user/device/message | a message that was refused for good, so that it is shown once |
 | conversation · state | id · id/epoch | verified states |
 | direct | user | the direct conversation with a user |
 | seen | user/device/message | the dedupe key, with the recorded receipt |
@@ -27,6 +29,7 @@ Times are seconds unless they end in `_us`. Maps of the protocol (`SignedMap`) a
 import msgspec
 
 from norc_actors.client.transaction import Kind, Queue
+from norc_actors.limits import SENT_KEPT_DAYS
 from norc_actors.protocol.canonical import Value
 from norc_actors.protocol.schema import SignedMap
 
@@ -147,6 +150,18 @@ class Seen(_Record, frozen=True, kw_only=True, omit_defaults=True):
     receipt: SignedMap | None = None
 
 
+class Refused(_Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that was refused and shown; the same ciphertext again is refused in silence."""
+
+    ciphertext_hash: bytes
+
+
+class LastChain(_Record, frozen=True, kw_only=True, omit_defaults=True):
+    """The chain last seen of a sender device in a conversation."""
+
+    chain_id: str
+
+
 class Target(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """A device to which a message goes, and the last signed word of it."""
 
@@ -251,13 +266,20 @@ IN_CHAINS = Kind("chain_in", State)
 CONVERSATIONS = Kind("conversation", Conversation)
 STATES = Kind("state", SignedState)
 DIRECTS = Kind("direct", Direct)
+LAST_CHAINS = Kind("last_chain", LastChain)
 SEEN = Kind("seen", Seen)
+REFUSED = Kind("refused", Refused)
 SENT = Kind("sent", SentMessage)
 LANES = Kind("lane", Lane)
 READS = Kind("read", PendingRead)
 ASKED = Kind("asked", Asked)
 OUTBOX = Queue("outbox", Outgoing)
 INBOX = Queue("inbox", Incoming)
+
+
+def expiry(now_us: int) -> int:
+    """The day after which the record of a message sent now may go."""
+    return now_us // 1_000_000 // DAY + SENT_KEPT_DAYS
 
 
 def join(*parts: str) -> str:

@@ -17,7 +17,7 @@ from typing import cast
 import msgspec
 
 from norc_actors.client.conversations import Conversations
-from norc_actors.client.directory import Directory
+from norc_actors.client.directory import Directory, refused_device
 from norc_actors.client.events import DeviceRefused, Event
 from norc_actors.client.model import Status
 from norc_actors.client.needs import FinalError, Need, WantingError
@@ -28,6 +28,7 @@ from norc_actors.client.records import (
     OUT_CHAINS,
     OUT_SESSIONS,
     OUTBOX,
+    PINS,
     SENT,
     Draft,
     Lane,
@@ -35,16 +36,16 @@ from norc_actors.client.records import (
     SentMessage,
     State,
     Target,
+    expiry,
     join,
 )
 from norc_actors.client.transaction import Transaction
 from norc_actors.ids import MessageId, Random
-from norc_actors.limits import SENT_KEPT_DAYS
 from norc_actors.protocol import conversations as rules
 from norc_actors.protocol import sealing
 from norc_actors.protocol.chains import SendingChain
 from norc_actors.protocol.codec import encode
-from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice
+from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice, without_duplicates
 from norc_actors.protocol.messages import Classification, Inner
 from norc_actors.protocol.prekeys import PrekeyRefusedError
 from norc_actors.protocol.sessions import NoCommonSuiteError, SendingSession, open_session
@@ -63,14 +64,14 @@ class Sending:
 
     # --- Taking a message ---
 
-    def submit(self, tx: Transaction, message_id: str, draft: Draft, now_us: int) -> bool:
+    def submit(self, tx: Transaction, message_id: str, draft: Draft, now_us: int, events: list[Event]) -> bool:
         """Put a message into the outbox, finished if all that it needs is here; returns whether it is."""
         record = SentMessage(created_us=now_us, status=Status.WAITING.value)
         lane = tx.get(LANES, draft.lane)
         if lane is None or not lane.waiting:
             attempt = tx.nested()
             try:
-                finished = self.finish(attempt, message_id, draft, record, now_us)
+                finished = self.finish(attempt, message_id, draft, record, now_us, events)
             except (WantingError, FinalError):
                 pass  # the preparer asks for what is missing, and tells the application what is final
             else:
@@ -78,17 +79,17 @@ class Sending:
                 tx.append(OUTBOX, finished)
                 return True
         tx.put(LANES, draft.lane, Lane(waiting=(lane.waiting if lane else 0) + 1))
-        tx.put(SENT, message_id, record, expires=_expiry(now_us))
+        tx.put(SENT, message_id, record, expires=expiry(now_us))
         tx.append(OUTBOX, Outgoing(message_id=message_id, draft=draft))
         return False
 
-    def prepare(self, tx: Transaction, sequence: int, outgoing: Outgoing, now_us: int) -> None:
+    def prepare(self, tx: Transaction, sequence: int, outgoing: Outgoing, now_us: int, events: list[Event]) -> None:
         """Finish a draft of the outbox in its place. `WantingError`, `FinalError` as `finish`."""
         draft = outgoing.draft
         record = tx.get(SENT, outgoing.message_id)
         if draft is None or record is None:
             return
-        tx.replace(OUTBOX, sequence, self.finish(tx, outgoing.message_id, draft, record, now_us))
+        tx.replace(OUTBOX, sequence, self.finish(tx, outgoing.message_id, draft, record, now_us, events))
         self._leave_lane(tx, draft)
 
     def give_up(
@@ -104,7 +105,7 @@ class Sending:
         failed = msgspec.structs.replace(
             record, status=Status.FAILED.value, cause=cause, error_code=error_code, content_key=b"", head=b""
         )
-        tx.put(SENT, outgoing.message_id, failed, expires=_expiry(now_us))
+        tx.put(SENT, outgoing.message_id, failed, expires=expiry(now_us))
         return failed
 
     def _leave_lane(self, tx: Transaction, draft: Draft) -> None:
@@ -116,14 +117,16 @@ class Sending:
 
     # --- Finishing ---
 
-    def finish(self, tx: Transaction, message_id: str, draft: Draft, record: SentMessage, now_us: int) -> Outgoing:
+    def finish(
+        self, tx: Transaction, message_id: str, draft: Draft, record: SentMessage, now_us: int, events: list[Event]
+    ) -> Outgoing:
         """The finished message for the outbox, its chain, sessions and record put.
 
         `WantingError` for what has to be asked first; `FinalError` if it cannot be sent.
         """
         now = now_us // 1_000_000
         state = self._state(tx, draft)
-        targets = self._targets(tx, state, now)
+        targets = self._targets(tx, state, now, events)
         chain = self._chain(tx, state.conversation_id)
         try:
             sealed = sealing.seal(
@@ -146,7 +149,7 @@ class Sending:
         except NoCommonSuiteError as error:
             raise FinalError("no_common_suite", f"The message cannot be encrypted: {error}.") from error
         tx.put(OUT_CHAINS, state.conversation_id, State(state=sealed.chain.to_map()))
-        self._put_sessions(tx, sealed.sessions)
+        self.put_sessions(tx, sealed.sessions)
         listed = tuple(
             Target(user_id=t.device.user_id, device_id=t.device.device_id, session_id=t.session.session_id)
             for t in targets
@@ -160,7 +163,7 @@ class Sending:
             head=encode(msgspec.structs.replace(sealed.message, encrypted_keys={})),
             targets=listed,
         )
-        tx.put(SENT, message_id, finished, expires=_expiry(now_us))
+        tx.put(SENT, message_id, finished, expires=expiry(now_us))
         return Outgoing(message_id=message_id, frame=encode(sealed.message))
 
     def _state(self, tx: Transaction, draft: Draft) -> rules.State:
@@ -178,8 +181,8 @@ class Sending:
         self.conversations.check_members(tx, state)
         return state
 
-    def _targets(self, tx: Transaction, state: rules.State, now: int) -> list[sealing.Target]:
-        devices = self._devices(tx, state, now)
+    def _targets(self, tx: Transaction, state: rules.State, now: int, events: list[Event]) -> list[sealing.Target]:
+        devices = self._devices(tx, state, now, events)
         targets = []
         lacking: list[str] = []
         for device in devices:
@@ -192,18 +195,19 @@ class Sending:
             raise WantingError(Need(users=tuple(sorted(set(lacking)))))
         return targets
 
-    def _devices(self, tx: Transaction, state: rules.State, now: int) -> list[Device]:
-        """All devices that shall read a message, in the order in which their users were pinned."""
-        recipients = state.recipients(self.own.user_id)
+    def _devices(self, tx: Transaction, state: rules.State, now: int, events: list[Event]) -> list[Device]:
+        """All devices that shall read a message, in the order in which their users were pinned: of two users that list
+        one device_id, the one pinned later is refused and shown."""
+        recipients = sorted(state.recipients(self.own.user_id), key=lambda user: self._pin_order(tx, user))
         unknown = [user for user in (*recipients, self.own.user_id) if self.directory.active(tx, user, now) is None]
         if unknown:
             raise WantingError(Need(users=tuple(sorted(unknown))))
-        found = [
-            device
-            for user in (*recipients, self.own.user_id)
-            for device in self.directory.active(tx, user, now) or ()
-            if device.device_id != self.own.device_id
+        listed = [
+            device for user in (self.own.user_id, *recipients) for device in self.directory.active(tx, user, now) or ()
         ]
+        found, refused = without_duplicates(listed)
+        events += [refused_device(error) for error in refused]
+        found = [device for device in found if device.device_id != self.own.device_id]
         if not any(device.user_id != self.own.user_id for device in found):
             raise FinalError(
                 "no_devices",
@@ -211,6 +215,10 @@ class Sending:
                 "Ask them whether they have enrolled one, and look at the security events.",
             )
         return found
+
+    def _pin_order(self, tx: Transaction, user_id: str) -> int:
+        pin = tx.get(PINS, user_id)
+        return pin.order if pin else 0
 
     def _chain(self, tx: Transaction, conversation_id: str) -> SendingChain:
         stored = tx.get(OUT_CHAINS, conversation_id)
@@ -245,7 +253,7 @@ class Sending:
                     DeviceRefused(text=text, user_id=device.user_id, device_id=device.device_id, cause="no_session")
                 )
             else:
-                self._put_sessions(tx, (opened,))
+                self.put_sessions(tx, (opened,))
         return events
 
     def acknowledged(self, tx: Transaction, user_id: str, device_id: str, session_id: str) -> None:
@@ -254,13 +262,14 @@ class Sending:
         stored = tx.get(OUT_SESSIONS, key)
         if stored is None or stored.state.get("session_id") != session_id or "open" not in stored.state:
             return
-        self._put_sessions(tx, (SendingSession.from_map(stored.state).acknowledged(),))
+        self.put_sessions(tx, (SendingSession.from_map(stored.state).acknowledged(),))
 
     def end_session(self, tx: Transaction, user_id: str, device_id: str) -> None:
         """Start anew with the next message."""
         tx.delete(OUT_SESSIONS, join(user_id, device_id))
 
-    def _put_sessions(self, tx: Transaction, sessions: Iterable[SendingSession]) -> None:
+    def put_sessions(self, tx: Transaction, sessions: Iterable[SendingSession]) -> None:
+        """Put the states that follow; before their commit nothing made with them is sent."""
         for session in sessions:
             expires = session.expires_at // DAY + 1
             key = join(session.target_user, session.target_device)
@@ -273,7 +282,3 @@ def _inner(draft: Draft) -> Inner:
         body=draft.text if draft.body is None else draft.body,
         reply_to=MessageId(draft.reply_to) if draft.reply_to else None,
     )
-
-
-def _expiry(now_us: int) -> int:
-    return now_us // 1_000_000 // DAY + SENT_KEPT_DAYS
