@@ -58,6 +58,12 @@ class Received(Generic[M_co]):
         known = self.message.__struct_fields__
         return {key: value for key, value in self._map.items() if key not in known and key != "type"}
 
+    def narrow(self, kind: type[T]) -> "Received[T]":
+        """The same, for the type checker, once `message` is known to be of this kind; `TypeError` if it is not."""
+        if not isinstance(self.message, kind):
+            raise TypeError(f"{type(self.message).__name__} is no {kind.__name__}")
+        return self  # type: ignore[return-value]
+
     def __repr__(self) -> str:
         return f"Received({type(self.message).__name__}, {len(self.data)} bytes)"
 

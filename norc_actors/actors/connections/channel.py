@@ -1,0 +1,70 @@
+"""A sealed connection as the server sees it: messages in and out, the state table, the seals (section 4).
+
+Frames are sealed and handed to the socket in one step without an await between, and the socket keeps the order of its
+writers, so the order of the seals is the order on the wire, whoever sends.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from norc_actors.ids import Clock
+from norc_actors.net.websocket import WebSocket
+from norc_actors.protocol.codec import Received, code_of, decode, encode
+from norc_actors.protocol.handshake import Established
+from norc_actors.protocol.schema import Message
+from norc_actors.protocol.sealed import Discarded, Opened, Rekeyed
+from norc_actors.protocol.states import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A message that is encoded already: its type code and bytes."""
+
+    code: int
+    data: bytes
+
+
+class Channel:
+    """See the module. `discarded` counts frames that did not open and got no answer (row B65)."""
+
+    __slots__ = ("_clock", "_sealed", "_socket", "discarded", "established", "link")
+
+    def __init__(self, socket: WebSocket, established: Established, link: Link, clock: Clock) -> None:
+        self._socket = socket
+        self._sealed = established.sealed
+        self._clock = clock
+        self.established = established
+        self.link = link
+        self.discarded = 0
+
+    async def receive(self) -> Received[Message]:
+        """The next message. `ProtocolError`: the connection has to end; `ClosedError`: the peer is gone."""
+        while True:
+            event = self._sealed.receive(await self._socket.receive())
+            match event:
+                case Opened(code=code, plaintext=plaintext):
+                    self.link.received(code)
+                    return decode(code, plaintext)
+                case Rekeyed(frames=frames):
+                    if frames:
+                        await self._socket.send_many(frames)
+                case Discarded():
+                    self.discarded += 1
+
+    async def send(self, *messages: Message) -> None:
+        """Seal and send, in this order. Raises `ClosedError` when the peer is gone."""
+        await self.send_encoded([Encoded(code_of(type(message)), encode(message)) for message in messages])
+
+    async def send_encoded(self, messages: Iterable[Encoded]) -> None:
+        """Like `send`, all in one write."""
+        frames: list[bytes] = []
+        for message in messages:
+            self.link.sent(message.code)
+            frames += self._sealed.seal(message.code, message.data)
+        await self._socket.send_many(frames)
+
+    async def close(self, code: int, reason: str) -> None:
+        """End the WebSocket and wipe the keys."""
+        self.link.close()
+        self._sealed.close()
+        await self._socket.close(code, reason)

@@ -1,0 +1,316 @@
+"""connection_worker: one WebSocket, one device (sections 4 and 7; rows B29–B34, B41, B78).
+
+Two tasks share it. The *reader* greets the device and then serves its requests in the order in which they come
+(`requests.py`); the actor's own loop takes what others hand to the connection and writes it, many in one go: it gathers
+while messages wait in the mailbox and writes when it is empty.
+
+Every end of a connection, and what is lost with it
+- the peer goes, is silent for 60 s, or breaks the protocol: normal end, nothing is lost; what it had not acknowledged
+  is in the store and comes again with its next connection;
+- the router or the registrar that it lives with goes: it says 9000 and ends, and the device sends again (decision 060);
+- its session ends or a newer connection of its device takes over: 1004, 1003;
+- it crashes: temporary, nobody restarts it; the device connects again.
+"""
+
+import contextlib
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from norc_actors import limits
+from norc_actors.actors import names
+from norc_actors.actors.connections.channel import Channel, Encoded
+from norc_actors.actors.connections.greeting import Greeting
+from norc_actors.actors.connections.outlet import Close, Deliver, Outlet, PassReceipt, Push, Settled
+from norc_actors.actors.connections.requests import Requests
+from norc_actors.actors.crypto.registrar import Approved
+from norc_actors.actors.messages.message_router import ConfirmReceipts
+from norc_actors.actors.storage.message_store import FetchPending, FetchReceipts
+from norc_actors.config import Rates
+from norc_actors.ids import Clock, MessageId, Random
+from norc_actors.net.errors import ClosedError, ConnectError
+from norc_actors.net.websocket import WebSocket, serve_websocket
+from norc_actors.protocol.codec import Received, code_of, encode
+from norc_actors.protocol.delivery import with_wrap
+from norc_actors.protocol.errors import Code, ProtocolError
+from norc_actors.protocol.frames import V2_HEADER
+from norc_actors.protocol.handshake import ServerOffer
+from norc_actors.protocol.messages import ErrorMessage, MessageAck, MessageReceived, Ping, Pong
+from norc_actors.protocol.schema import Message
+from supervision import ActorRef, CallTimeout, Down, GenServer, Normal, ServerDown, Timeout
+
+_RECEIVED = code_of(MessageReceived)
+_ACK = code_of(MessageAck)
+_POLICY = 1008
+_CLOSING: dict[Code | None, int] = {None: 1000, Code.SERVER: 1012}
+"""WebSocket's code by the last word; for all else a broken rule."""
+SUBPROTOCOLS = ("norc-c-v2.0", "norc-c-v1")
+
+log = structlog.get_logger("norc.connection")
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What all connections of a node share."""
+
+    ssl_context: ssl.SSLContext
+    offer: ServerOffer
+    rates: Rates
+    clock: Clock
+    random: Random
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Cast to the listener: this connection no longer counts as unauthenticated."""
+
+    worker: ActorRef
+
+
+@dataclass(frozen=True, slots=True)
+class _Tick:
+    """Info: time for a ping."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """Cast to itself: there is room again, read from the store."""
+
+
+class ConnectionWorker(GenServer):
+    """See the module. `stream` is an accepted TCP connection, still before TLS; `source` its address."""
+
+    def __init__(self, *, stream: trio.SocketStream, source: str, door: Door) -> None:
+        self._stream = stream
+        self._source = source
+        self._door = door
+        self._greeting = Greeting(offer=door.offer, clock=door.clock, random=door.random)
+        self._channel: Channel | None = None
+        self._outlet: Outlet | None = None
+        self._requests: Requests | None = None
+        self._out: list[Encoded] = []
+        self._unacknowledged: set[MessageId] = set()
+        self._last_receipt = 0
+        self._receipts_out = 0
+        self._pinged: tuple[int, int] | None = None
+        self._last_word: Close | None = None
+
+    async def init(self) -> None:
+        self.spawn(self._read)
+
+    async def terminate(self, reason: object) -> None:
+        await self._say_goodbye()
+
+    def statistics(self) -> Mapping[str, int]:
+        """Rows on their way to the device, and frames that did not open."""
+        waiting = 0 if self._outlet is None else self._outlet.messages.outstanding
+        return {"unacknowledged": waiting, "discarded": 0 if self._channel is None else self._channel.discarded}
+
+    # --- the reader ---
+
+    async def _read(self) -> None:
+        try:
+            await serve_websocket(
+                self._stream,
+                self._serve,
+                ssl_context=self._door.ssl_context,
+                subprotocols=SUBPROTOCOLS,
+                max_message_size=self._door.offer.max_frame + V2_HEADER.size,
+            )
+        except ConnectError as error:
+            log.debug("connection refused", source=self._source, why=str(error))
+        self.ref.exit(Normal())
+
+    async def _serve(self, socket: WebSocket) -> None:
+        """All of one WebSocket; what ends it becomes the last word."""
+        try:
+            await self._converse(socket)
+        except ProtocolError as error:
+            log.info("connection ended", code=error.code.value, detail=error.detail)
+            self._last_word = Close(error.code, error.retry_after)
+        except (ServerDown, CallTimeout):
+            self._last_word = Close(Code.SERVER, limits.RESTART_RETRY_SECONDS)
+        except (ClosedError, trio.TooSlowError) as error:
+            log.debug("peer gone", why=str(error))
+        await self._say_goodbye()
+
+    async def _converse(self, socket: WebSocket) -> None:
+        with trio.fail_after(limits.HANDSHAKE_SECONDS) as deadline:
+            channel = self._channel = await self._greeting.handshake(self.system, socket)
+            outlet = await self._greeting.admit(self.system, channel, self.ref, self._source, deadline)
+        router = self.system.whereis(names.MESSAGE_ROUTER)
+        if router is None:
+            raise ProtocolError(Code.SERVER, "no router", retry_after=limits.RESTART_RETRY_SECONDS)
+        self.monitor(router)
+        requests = Requests(
+            system=self.system,
+            outlet=outlet,
+            router=router,
+            rates=self._door.rates,
+            clock=self._door.clock,
+            send=channel.send,
+        )
+        await self.system.ref(names.CLIENT_LISTENER).cast(Authenticated(self.ref))
+        await requests.welcome()
+        self._outlet, self._requests = outlet, requests
+        self.send_after(limits.PING_SECONDS, _Tick())
+        self.ref.cast_nowait(_Fetch())
+        while True:
+            with trio.fail_after(limits.DEAD_PEER_SECONDS):
+                received = await channel.receive()
+            await self._take(received, outlet, requests)
+
+    async def _take(self, received: Received[Message], outlet: Outlet, requests: Requests) -> None:
+        match received.message:
+            case Pong():
+                await self._confirmed(outlet)
+                return
+            case MessageAck(message_id=message_id, status=status) if status != "read":
+                if message_id in self._unacknowledged:
+                    self._unacknowledged.discard(message_id)
+                    outlet.messages.settle()
+        await requests.handle(received)
+        if outlet.messages.wants_fetch:
+            self.ref.cast_nowait(_Fetch())
+
+    async def _confirmed(self, outlet: Outlet) -> None:
+        """The device has committed all receipts that it got before our ping."""
+        if self._pinged is None:
+            return
+        (number, count), self._pinged = self._pinged, None
+        if count:
+            router = self.system.ref(names.MESSAGE_ROUTER)
+            await router.cast(ConfirmReceipts(outlet.session.device_id, number))
+            outlet.receipts.settle(count)
+            if outlet.receipts.wants_fetch:
+                self.ref.cast_nowait(_Fetch())
+
+    # --- the writer ---
+
+    async def handle_cast(self, message: object) -> None:
+        match message:
+            case Deliver(message_id=message_id, payload=payload, wrap=wrap):
+                self._deliver(message_id, payload, wrap)
+            case PassReceipt(number=number, payload=payload):
+                self._receipt(number, payload)
+            case Settled():
+                self._settled(message)
+            case Push(message=pushed):
+                self._put(pushed)
+            case Approved(success=success):
+                self._put(success)
+            case _Fetch():
+                await self._fetch()
+            case Close():
+                self._last_word = message
+                self.stop()
+                return
+            case _:
+                raise TypeError(f"connection_worker knows no {message!r}")
+        if len(self._out) >= limits.WRITE_BATCH:
+            await self._flush()
+        else:
+            self.set_timeout(0)
+
+    async def handle_info(self, message: object) -> None:
+        match message:
+            case Timeout():
+                await self._flush()
+            case _Tick():
+                self._ping()
+                self.send_after(limits.PING_SECONDS, _Tick())
+                await self._flush()
+            case Down():
+                self._last_word = Close(Code.SERVER, limits.RESTART_RETRY_SECONDS)
+                self.stop()
+            case _:
+                raise TypeError(f"connection_worker knows no {message!r}")
+
+    def _deliver(self, message_id: MessageId, payload: bytes, wrap: bytes) -> None:
+        if self._outlet is not None:
+            self._unacknowledged.add(message_id)
+            self._out.append(Encoded(_RECEIVED, with_wrap(payload, self._outlet.session.device_id, wrap)))
+
+    def _receipt(self, number: int, payload: bytes) -> None:
+        self._out.append(Encoded(_ACK, payload))
+        self._last_receipt = number
+        self._receipts_out += 1
+        if self._receipts_out >= limits.RECEIPTS_BEFORE_PING and self._pinged is None:
+            self._ping()
+
+    def _settled(self, settled: Settled) -> None:
+        if self._requests is not None:
+            self._requests.submissions.release()
+        now = self._door.clock()
+        ack = MessageAck(
+            message_id=settled.message_id,
+            status="sent" if settled.refusal is None else "failed",
+            timestamp=int(now * 1_000_000),
+            error_code=None if settled.refusal is None else settled.refusal.value,
+            stale_devices=settled.stale,
+        )
+        self._put(ack)
+
+    def _ping(self) -> None:
+        """Ask for life and, with it, for confirmation of the receipts that were sent before."""
+        if self._pinged is None:
+            self._pinged = (self._last_receipt, self._receipts_out)
+            self._receipts_out = 0
+        self._put(Ping(timestamp=int(self._door.clock())))
+
+    def _put(self, message: Message) -> None:
+        self._out.append(Encoded(code_of(type(message)), encode(message)))
+
+    async def _flush(self) -> None:
+        if self._out and self._channel is not None:
+            out, self._out = self._out, []
+            try:
+                await self._channel.send_encoded(out)
+            except ClosedError:
+                self.stop()
+
+    async def _fetch(self) -> None:
+        """Read what waits for the device, as far as there is room."""
+        outlet = self._outlet
+        if outlet is None:
+            return
+        store, device_id = self.system.ref(names.MESSAGE_STORE), outlet.session.device_id
+        try:
+            if outlet.messages.wants_fetch:
+                after, asked = outlet.messages.begin_fetch()
+                rows = await store.call(FetchPending(device_id, after, asked))
+                outlet.messages.fetched([row.seq for row in rows], asked)
+                for row in rows:
+                    self._deliver(row.message_id, row.payload, row.wrap)
+            if outlet.receipts.wants_fetch:
+                after, asked = outlet.receipts.begin_fetch()
+                receipts = await store.call(FetchReceipts(device_id, after, asked))
+                outlet.receipts.fetched([receipt.id for receipt in receipts], asked)
+                for receipt in receipts:
+                    self._receipt(receipt.id, receipt.receipt)
+        except (ServerDown, CallTimeout):
+            return  # the router ends with the store, and this connection with the router
+        if outlet.messages.behind or outlet.receipts.behind:
+            self._fetch_again(outlet)
+
+    def _fetch_again(self, outlet: Outlet) -> None:
+        if outlet.messages.wants_fetch or outlet.receipts.wants_fetch:
+            self.ref.cast_nowait(_Fetch())
+
+    async def _say_goodbye(self) -> None:
+        """Send what is left and the last word, close; once, and not for long."""
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        word = self._last_word
+        with trio.move_on_after(limits.GOODBYE_SECONDS), contextlib.suppress(ClosedError, ProtocolError):
+            if word is not None and channel.link.state != "closed":
+                authenticated = self._outlet is not None
+                error = ErrorMessage.of(
+                    word.code, now=self._door.clock(), retry_after=word.retry_after, authenticated=authenticated
+                )
+                await channel.send_encoded([*self._out, Encoded(code_of(ErrorMessage), encode(error))])
+            await channel.close(_CLOSING.get(None if word is None else word.code, _POLICY), "")

@@ -1,0 +1,171 @@
+"""What an authenticated device may ask, one function a type (sections 5–7).
+
+Reading side of a connection: it judges what needs no other actor (type, rate, who may say what about whom), and asks
+the actor that owns the rest. What it asks by call it answers itself; messages and acknowledgements are cast to the
+router, whose answer comes to the connection's own mailbox. A refusal is an `error` that names the request (decision
+061).
+"""
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from norc_actors import limits
+from norc_actors.actors import names
+from norc_actors.actors.connections.directory import Directory
+from norc_actors.actors.connections.outlet import Outlet
+from norc_actors.actors.crypto.key_manager import EntriesOf, PrekeyStatusOf, PutPrekeys
+from norc_actors.actors.crypto.registrar import Approve, HeldFor, Revoke
+from norc_actors.actors.messages.conversations import GetState, PutState
+from norc_actors.actors.messages.message_router import DeviceAck, Submit
+from norc_actors.config import Rates
+from norc_actors.crypto.errors import BadSignatureError
+from norc_actors.ids import Clock, DeviceId
+from norc_actors.protocol import messages as m
+from norc_actors.protocol.buckets import TokenBucket
+from norc_actors.protocol.codec import Received, encode, to_map
+from norc_actors.protocol.conversations import StateRefusedError
+from norc_actors.protocol.delivery import Parts
+from norc_actors.protocol.errors import Code, ProtocolError
+from norc_actors.protocol.prekeys import PrekeyRefusedError
+from norc_actors.protocol.schema import Message
+from norc_actors.store.errors import AccountError
+from supervision import ActorRef, CallTimeout, ServerDown, System
+
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Requests:
+    """The requests of one authenticated connection. `router` is the life of the router that this connection lives
+    with."""
+
+    def __init__(
+        self, *, system: System, outlet: Outlet, router: ActorRef, rates: Rates, clock: Clock, send: Send
+    ) -> None:
+        self._system = system
+        self._directory = Directory(system)
+        self._outlet = outlet
+        self._session = outlet.session
+        self._router = router
+        self._clock = clock
+        self._send = send
+        now = clock()
+        self._messages = TokenBucket(rate=rates.messages_per_minute / 60, burst=rates.messages_burst, now=now)
+        self._lookups = TokenBucket(rate=rates.key_lookups_per_minute / 60, burst=rates.key_lookups_per_minute, now=now)
+        self._parts = Parts()
+        self.submissions = trio.Semaphore(limits.SUBMISSION_WINDOW)
+
+    async def welcome(self) -> None:
+        """What a device is told after `auth_response`: its prekeys, and who waits for its user's approval."""
+        await self._send(await self._system.ref(names.KEY_MANAGER).call(PrekeyStatusOf(self._session.device_id)))
+        for held in await self._system.ref(names.REGISTRAR).call(HeldFor(self._session.user_id)):
+            await self._send(held)
+
+    async def handle(self, received: Received[Message]) -> None:
+        """Serve one request. Raises `ProtocolError` for what ends the connection."""
+        message = received.message
+        try:
+            await self._serve(received)
+        except ProtocolError as error:
+            if error.info.action == "close":
+                raise
+            await self._send(m.ErrorMessage.for_error(error, now=self._clock(), request_id=name_of(message)))
+        except (StateRefusedError, BadSignatureError, PrekeyRefusedError, AccountError):
+            await self._refuse(message, Code.NOT_PERMITTED)
+        except (ServerDown, CallTimeout):
+            await self._refuse(message, Code.SERVER, retry_after=limits.RESTART_RETRY_SECONDS)
+
+    async def _serve(self, received: Received[Message]) -> None:  # noqa: C901 - one line a type
+        match received.message:
+            case m.MessageSend():
+                await self._submit(received.narrow(m.MessageSend))
+            case m.MessageAck():
+                await self._router.cast(DeviceAck(self._outlet, received.narrow(m.MessageAck)))
+            case m.ReadReceipt() as receipt:
+                await self._read(receipt)
+            case m.KeyRequest() as request:
+                await self._key_request(request)
+            case m.PrekeyUpload() as upload:
+                put = PutPrekeys(self._session.device_id, upload)
+                await self._send(await self._system.ref(names.KEY_MANAGER).call(put))
+            case m.UnknownSession() as unknown:
+                self._unknown_session(unknown)
+            case m.ConversationCreate():
+                self._require("create_rooms")
+                await self._put_state(received.narrow(m.ConversationCreate))
+            case m.ConversationUpdate():
+                await self._put_state(received.narrow(m.ConversationUpdate))
+            case m.ConversationStateRequest() as request:
+                get = GetState(self._session.user_id, request)
+                await self._send(await self._system.ref(names.CONVERSATIONS).call(get))
+            case m.DeviceRegister():
+                await self._system.ref(names.REGISTRAR).call(
+                    Approve(self._session.user_id, received.narrow(m.DeviceRegister))
+                )
+                await self._send(received.message)
+            case m.DeviceRevoke():
+                await self._system.ref(names.REGISTRAR).call(
+                    Revoke(self._session.user_id, received.narrow(m.DeviceRevoke))
+                )
+            case m.Ping(timestamp=timestamp):
+                await self._send(m.Pong(timestamp=timestamp))
+            case other:
+                raise ProtocolError(Code.WRONG_STATE, f"{type(other).__name__} from a client")
+
+    async def _put_state(self, received: Received[m.ConversationCreate] | Received[m.ConversationUpdate]) -> None:
+        await self._send(await self._system.ref(names.CONVERSATIONS).call(PutState(self._session, received)))
+
+    async def _submit(self, received: Received[m.MessageSend]) -> None:
+        self._require("send_messages")
+        wait = self._messages.take(self._clock())
+        if wait:
+            raise ProtocolError(Code.RATE_MESSAGES, "messages", retry_after=int(wait) + 1)
+        whole = self._parts.add(received)
+        if whole is not None:
+            await self.submissions.acquire()
+            await self._router.cast(Submit(self._outlet, whole))
+
+    async def _read(self, receipt: m.ReadReceipt) -> None:
+        """A bare receipt is the acknowledgement that it stands for."""
+        ack = m.MessageAck(
+            message_id=receipt.message_id,
+            status=receipt.status,
+            timestamp=receipt.timestamp,
+            receipt=to_map(receipt),
+        )
+        await self._router.cast(DeviceAck(self._outlet, Received(ack, encode(ack))))
+
+    async def _key_request(self, request: m.KeyRequest) -> None:
+        wait = self._lookups.take(self._clock())
+        if wait:
+            raise ProtocolError(Code.RATE_KEY_LOOKUPS, "key look-ups", retry_after=int(wait) + 1)
+        only = None if isinstance(request.device_filter, str) else frozenset(map(DeviceId, request.device_filter))
+        keys = await self._system.ref(names.KEY_MANAGER).call(
+            EntriesOf(request.user_ids, self._session.device_id, only=only, include_revoked=request.include_revoked)
+        )
+        await self._send(m.KeyResponse(request_id=request.request_id, keys=keys, timestamp=int(self._clock())))
+
+    def _unknown_session(self, unknown: m.UnknownSession) -> None:
+        if (unknown.sender_user, unknown.sender_device) != (self._session.user_id, self._session.device_id):
+            raise ProtocolError(Code.NOT_PERMITTED, "an answer in another's name")
+        opener = self._directory.outlet_of(unknown.target_device)
+        if opener is not None and opener.session.user_id == unknown.target_user:
+            opener.push(unknown)
+
+    def _require(self, permission: str) -> None:
+        if permission not in self._session.permissions:
+            raise ProtocolError(Code.NOT_PERMITTED, f"no permission to {permission}")
+
+    async def _refuse(self, message: Message, code: Code, retry_after: int | None = None) -> None:
+        await self._send(
+            m.ErrorMessage.of(code, now=self._clock(), request_id=name_of(message), retry_after=retry_after)
+        )
+
+
+def name_of(message: Message) -> str | None:
+    """The id by which an error names a request: its request_id, else the id of what it is about (decision 061)."""
+    for member in ("request_id", "message_id", "revocation_id", "conversation_id", "device_id"):
+        value = getattr(message, member, None)
+        if isinstance(value, str):
+            return value
+    return None

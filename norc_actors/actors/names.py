@@ -1,0 +1,13 @@
+"""The registered names of the node's actors; `tree.py` gives them, everybody else only looks them up."""
+
+MESSAGE_STORE = "message_store"
+ACCOUNT_STORE = "account_store"
+AUDIT_LOG = "audit_log"
+KEY_MANAGER = "key_manager"
+REGISTRAR = "registrar"
+SESSION_MANAGER = "session_manager"
+MESSAGE_ROUTER = "message_router"
+CONVERSATIONS = "conversations"
+CONNECTION_WORKERS = "connection_workers"
+CLIENT_LISTENER = "client_listener"
+CONTROL = "control"

@@ -1,0 +1,136 @@
+"""message_store: the one writer of messages, deliveries and receipts; group commit (section 7; rows B79, B82).
+
+Operations are cast and gathered; as soon as the mailbox is empty, or `limits.COMMIT_BATCH` are gathered, all of them
+go to the disk in one transaction in a thread, and those who sent them learn the outcomes in one message each. While
+the disk works the next group gathers, so the busier the node, the fewer commits per message.
+
+What happens when it dies: nothing gathered was acknowledged. The router monitors it and ends with it, connections
+close, and devices send again (decision 060). A full or broken disk is such a death: the supervisor restarts it, and
+if the disk does not heal, gives up, and with it the node.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import trio
+
+from norc_actors import limits
+from norc_actors.ids import Clock, DeviceId
+from norc_actors.store.messages import MessageStore, Operation, Outcome, Pending, Purged, Receipt
+from supervision import ActorRef, Call, From, GenServer, Timeout
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Cast: do this in the next commit, then tell `reply_to` the outcome as a `Committed` with this tag."""
+
+    operation: Operation
+    tag: object
+    reply_to: ActorRef
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Cast back after the commit: (tag, outcome) of each operation of one sender, in its order."""
+
+    results: tuple[tuple[object, Outcome], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPending(Call[list[Pending]]):
+    """The device's waiting deliveries after a number."""
+
+    device_id: DeviceId
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReceipts(Call[list[Receipt]]):
+    """The receipts that wait for a sending device after a number."""
+
+    device_id: DeviceId
+    after: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropDevice(Call[int]):
+    """Remove all that waits for a revoked device."""
+
+    device_id: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class _Purge:
+    """Info: time to remove what is past its time."""
+
+
+class MessageStoreActor(GenServer):
+    """See the module. `open_store` opens the database (blocking); it runs in a thread."""
+
+    def __init__(self, *, open_store: Callable[[], MessageStore], clock: Clock) -> None:
+        self._open_store = open_store
+        self._clock = clock
+        self._gathered: list[Store] = []
+        self._commits = 0
+        self._operations = 0
+        self._purged: Purged | None = None
+
+    async def init(self) -> None:
+        self._store = await trio.to_thread.run_sync(self._open_store)
+        self.send_after(limits.PURGE_SECONDS, _Purge())
+
+    async def handle_cast(self, message: object) -> None:
+        if isinstance(message, Store):
+            self._gathered.append(message)
+            if len(self._gathered) >= limits.COMMIT_BATCH:
+                await self._commit()
+            else:
+                self.set_timeout(0)
+
+    async def handle_info(self, message: object) -> None:
+        if isinstance(message, Timeout):
+            await self._commit()
+        elif isinstance(message, _Purge):
+            now = int(self._clock())
+            self._purged = await trio.to_thread.run_sync(self._store.purge, now)
+            self.send_after(limits.PURGE_SECONDS, _Purge())
+            self.set_timeout(0 if self._gathered else None)
+
+    async def handle_call(self, request: object, caller: From) -> object:
+        await self._commit()  # what was sent before the question is part of the answer
+        match request:
+            case FetchPending(device_id=device, after=after, limit=limit):
+                return await trio.to_thread.run_sync(self._store.pending, device, after, limit)
+            case FetchReceipts(device_id=device, after=after, limit=limit):
+                return await trio.to_thread.run_sync(self._store.receipts, device, after, limit)
+            case DropDevice(device_id=device):
+                return await trio.to_thread.run_sync(self._store.drop_device, device)
+            case _:
+                raise TypeError(f"message_store knows no {request!r}")
+
+    async def terminate(self, reason: object) -> None:
+        await self._commit()
+        await trio.to_thread.run_sync(self._store.close)
+
+    def statistics(self) -> Mapping[str, int]:
+        """Commits, operations in them, and operations gathered now."""
+        return {"commits": self._commits, "operations": self._operations, "gathered": len(self._gathered)}
+
+    async def _commit(self) -> None:
+        if not self._gathered:
+            return
+        group, self._gathered = self._gathered, []
+        outcomes = await trio.to_thread.run_sync(self._store.commit, [item.operation for item in group])
+        self._commits += 1
+        self._operations += len(group)
+        by_sender: dict[ActorRef, list[tuple[object, Outcome]]] = {}
+        for item, outcome in zip(group, outcomes, strict=True):
+            by_sender.setdefault(item.reply_to, []).append((item.tag, outcome))
+        for sender, results in by_sender.items():
+            # Never refused: the router has at most one such answer for each operation that it sent.
+            sender.post(Committed(tuple(results)))

@@ -1,0 +1,167 @@
+"""The supervision tree of a node: every actor, its supervisor's strategy, and why. The map is this page.
+
+```
+node                       rest_for_one   a later branch leans on the earlier ones
+├── storage                one_for_all    one file: a store that lost its disk takes the others to the same point
+│   ├── message_store      group commit; what is acknowledged went through it
+│   ├── account_store      users, devices, keys, conversations
+│   └── audit_log          one hash chain, one appender
+├── crypto                 one_for_one    they share nothing but the store
+│   ├── key_manager        the identity key; key requests and prekeys
+│   ├── registrar          who becomes a device, and who ceases to be one
+│   └── session_manager    who is connected; rebuilt from the connections
+├── messages               rest_for_one   conversations tell the router what changed
+│   ├── message_router     judges, has committed, passes on
+│   └── conversations      signed states
+├── connections            rest_for_one   the listener needs where to put what it accepts
+│   ├── connection_workers dynamic        one temporary connection_worker per WebSocket
+│   └── client_listener    last of its branch: nothing is accepted before what serves it stands; stops first
+└── observer               one_for_one    nobody leans on it
+    └── control            the operator's socket
+```
+
+Every supervisor allows `limits.RESTART_INTENSITY` restarts in `limits.RESTART_PERIOD_SECONDS`; beyond, it gives up
+and its own supervisor decides, up to the node, which ends with an error for whoever runs it (systemd, an operator).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import trio
+
+from norc_actors import limits
+from norc_actors.actors import names
+from norc_actors.actors.connections.client_listener import ClientListener
+from norc_actors.actors.connections.connection_worker import Door
+from norc_actors.actors.crypto.key_manager import KeyManager
+from norc_actors.actors.crypto.registrar import Registrar
+from norc_actors.actors.crypto.session_manager import SessionManager
+from norc_actors.actors.messages.conversations import Conversations
+from norc_actors.actors.messages.message_router import MessageRouter
+from norc_actors.actors.observer.control import Control
+from norc_actors.actors.storage.account_store import AccountStoreActor
+from norc_actors.actors.storage.audit_log import AuditLogActor
+from norc_actors.actors.storage.message_store import MessageStoreActor
+from norc_actors.crypto.signatures import Signer
+from norc_actors.ids import ServerId
+from norc_actors.store.accounts import AccountStore
+from norc_actors.store.audit import AuditStore
+from norc_actors.store.messages import MessageStore
+from supervision import ChildSpec, DynamicSupervisor, GenServer, Mailbox, Supervisor
+
+Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the composition root brings: stores to open, keys, sockets, settings."""
+
+    server_id: ServerId
+    identity: Signer
+    audit_key: bytes
+    open_messages: Callable[[], MessageStore]
+    open_accounts: Callable[[], AccountStore]
+    open_audit: Callable[[], AuditStore]
+    listeners: list[trio.SocketListener]
+    door: Door
+    control_socket: Path
+    about: dict[str, str]
+
+
+def node(parts: Parts) -> ChildSpec:
+    """The root of the tree."""
+    branches = [storage(parts), crypto(parts), messages(parts), connections(parts), observer(parts)]
+    return _supervisor("node", "rest_for_one", branches)
+
+
+def storage(parts: Parts) -> ChildSpec:
+    """The only actors that touch the disk."""
+    clock, random = parts.door.clock, parts.door.random
+    children = [
+        _worker(names.MESSAGE_STORE, lambda: MessageStoreActor(open_store=parts.open_messages, clock=clock)),
+        _worker(names.ACCOUNT_STORE, lambda: AccountStoreActor(open_store=parts.open_accounts, clock=clock)),
+        _worker(
+            names.AUDIT_LOG,
+            lambda: AuditLogActor(
+                open_store=parts.open_audit,
+                server_id=parts.server_id,
+                k_year=parts.audit_key,
+                clock=clock,
+                random=random,
+            ),
+        ),
+    ]
+    return _supervisor("storage", "one_for_all", children)
+
+
+def crypto(parts: Parts) -> ChildSpec:
+    """Keys, devices and sessions."""
+    door = parts.door
+    children = [
+        _worker(
+            names.KEY_MANAGER,
+            lambda: KeyManager(identity=parts.identity, server_id=parts.server_id, clock=door.clock),
+        ),
+        _worker(
+            names.REGISTRAR,
+            lambda: Registrar(
+                server_id=parts.server_id,
+                server_public_key=parts.identity.public_key,
+                registrations_per_hour=door.rates.registrations_per_hour,
+                open_difficulty=None,
+                clock=door.clock,
+                random=door.random,
+            ),
+        ),
+        _worker(names.SESSION_MANAGER, lambda: SessionManager(clock=door.clock, random=door.random)),
+    ]
+    return _supervisor("crypto", "one_for_one", children)
+
+
+def messages(parts: Parts) -> ChildSpec:
+    """What becomes of a message."""
+    children = [
+        _worker(names.MESSAGE_ROUTER, lambda: MessageRouter(clock=parts.door.clock)),
+        _worker(names.CONVERSATIONS, lambda: Conversations(server_id=parts.server_id, clock=parts.door.clock)),
+    ]
+    return _supervisor("messages", "rest_for_one", children)
+
+
+def connections(parts: Parts) -> ChildSpec:
+    """The devices."""
+    workers = ChildSpec(
+        id=names.CONNECTION_WORKERS,
+        name=names.CONNECTION_WORKERS,
+        start=lambda: DynamicSupervisor(max_children=parts.door.rates.max_connections),
+        type="supervisor",
+        shutdown="infinity",
+    )
+    listener = _worker(names.CLIENT_LISTENER, lambda: ClientListener(listeners=parts.listeners, door=parts.door))
+    return _supervisor("connections", "rest_for_one", [workers, listener])
+
+
+def observer(parts: Parts) -> ChildSpec:
+    """The operator's view."""
+    door = lambda: Control(path=parts.control_socket, about=parts.about, clock=parts.door.clock)  # noqa: E731
+    return _supervisor("observer", "one_for_one", [_worker(names.CONTROL, door)])
+
+
+def _worker(name: str, start: Callable[[], GenServer]) -> ChildSpec:
+    return ChildSpec(id=name, name=name, start=start, mailbox=Mailbox(capacity=limits.ACTOR_MAILBOX, overflow="block"))
+
+
+def _supervisor(name: str, strategy: Strategy, children: list[ChildSpec]) -> ChildSpec:
+    return ChildSpec(
+        id=name,
+        name=name,
+        start=lambda: Supervisor(
+            children,
+            strategy=strategy,
+            intensity=limits.RESTART_INTENSITY,
+            period=limits.RESTART_PERIOD_SECONDS,
+        ),
+        type="supervisor",
+        shutdown="infinity",
+    )
