@@ -18,8 +18,9 @@ from ._core.reasons import ExitReason
 from .actor import Actor
 from .errors import UnhandledMessage
 from .events import UnexpectedMessageReport
+from .inbox import CAST, EXIT
 from .messages import NO_REPLY, Continue, Timeout
-from .process import CAST, EXIT, Process
+from .process import Process
 from .reply import From
 from .timers import Timer
 

@@ -10,56 +10,26 @@ Rules
 - Linked tasks (`spawn`) run in the supervisor's nursery and are tied to the process by hand: a nursery for each actor
   would cost every one of 20,000 connections what a few of them use (decision 004). What they raise breaks the process;
   when it ends, they are cancelled and waited for before anybody is told.
-
-The mailbox is one deque of `(tag, message, time)`, where the tag is `CAST`, `INFO`, `CONTROL`, `EXIT` or the caller's
-slot. Order is kept over all of them: who told an actor something and then ended is heard in that order. `CONTROL` and
-`EXIT` are not subject to the capacity. Only depths from `_mark` on take the slow path: the mark is the smallest depth
-at which there is something to do (a new maximum, the high-water mark, a full box).
-
-Cases at the one place where a process parks: a message arrives (woken by the sender); it is killed or its supervisor is
-(cancelled; `unpark`); its receive timeout ends (woken by the timer). All others are the callbacks' own awaits.
 """
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from typing import ClassVar, Final
 
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
 from ._core.reasons import ExitReason, Killed, NoProc, Normal, consequences, crash
 from ._core.specs import ChildSpec, Startable
-from .errors import Exit, MailboxFull, SelfCall, ServerDown
-from .events import CrashReport, HighWaterReport
-from .messages import Call, Continue, Ignore
+from .errors import Exit
+from .events import CrashReport
+from .inbox import EXIT, Inbox
+from .linked import LinkedTasks
+from .messages import Continue, Ignore
 from .ref import ActorRef
-from .reply import Deferred, From
-from .snapshot import MailboxStatistics, Scalar, Status, Tree
+from .snapshot import Scalar, Status, Tree
 from .system import System
-
-R = TypeVar("R")
-
-
-class Tag:
-    """What kind of message an entry of a mailbox is."""
-
-    __slots__ = ("word",)
-
-    def __init__(self, word: str) -> None:
-        self.word = word
-
-    def __repr__(self) -> str:
-        return self.word
-
-
-CAST: Final = Tag("cast")
-INFO: Final = Tag("info")
-CONTROL: Final = Tag("control")
-EXIT: Final = Tag("exit")
-
-Entry: TypeAlias = tuple[Tag | From, object, float]
 
 TERMINATE_LIMIT: Final = 5.0
 """Seconds for `terminate` where the spec names none (brutal_kill, and the actor ended by itself)."""
@@ -116,106 +86,48 @@ class Body(Startable):
         return {}
 
 
-class _Sender:
-    """Who waits to cast into a full mailbox."""
-
-    __slots__ = ("task",)
-
-    def __init__(self, task: trio.lowlevel.Task) -> None:
-        self.task: trio.lowlevel.Task | None = task
-
-    @property
-    def live(self) -> bool:
-        return self.task is not None
-
-    def wake(self) -> None:
-        task, self.task = self.task, None
-        if task is not None:
-            reschedule(task)
-
-    def abandon(self, _raise_cancel: object) -> Abort:
-        self.task = None
-        return Abort.SUCCEEDED
-
-
-class Process(ActorRef):
+class Process(Inbox):
     """See the module. Users hold it as an `ActorRef`; the attributes are the runtime's."""
 
     __slots__ = (
         "__weakref__",
-        "_above_high_water",
-        "_blocked",
         "_broken",
-        "_capacity",
         "_cleanups",
-        "_down",
         "_killed",
         "_leaving",
         "_linked",
-        "_linked_done",
-        "_mark",
-        "_now",
-        "_peak",
         "_scope",
         "_serial",
         "_starter",
         "_watchers",
         "actor",
-        "crowded",
-        "current",
-        "deferred",
-        "handled",
         "home",
         "idle",
         "ignored",
         "nursery",
-        "open",
         "parent",
-        "parked",
-        "queue",
         "ready",
-        "reason",
         "restarts",
-        "spec",
         "stopping",
-        "system",
-        "task",
     )
 
     def __init__(self, spec: ChildSpec, system: System, parent: "Process | None", home: trio.Nursery) -> None:
-        self.spec = spec
-        self.system = system
+        super().__init__(spec, system)
         self.parent = parent
         self.home = home
         self.nursery: trio.Nursery | None = None
         self.actor: Body | None = None
-        self.task: trio.lowlevel.Task | None = None
-        self.queue: deque[Entry] = deque()
-        self.open = True
-        self.parked = False
         self.ready = False
         self.ignored = False
-        self.reason: ExitReason | None = None
         self.stopping: ExitReason | None = None
-        self.current: From | None = None
-        self.deferred: Deferred | None = None
-        self.crowded = False
         self.idle: float | None = None
-        self.handled = 0
         self.restarts = 0
         self._serial = next(system.serials)
-        self._now = system.now
-        self._capacity = spec.policy.capacity
-        self._blocked: deque[tuple[Entry, From | _Sender]] | None = None
-        self._mark = self._peak = 0
-        self._above_high_water = False
-        self._down = False
         self._killed = self._leaving = False
         self._broken: ExitReason | None = None
         self._scope: trio.CancelScope | None = None
         self._starter: trio.lowlevel.Task | None = None
-        self._linked: set[trio.CancelScope] | None = None
-        self._linked_done: trio.Event | None = None
+        self._linked: LinkedTasks | None = None
         self._cleanups: dict[object, Callable[[ExitReason], None]] | None = None
         self._watchers: dict[object, Callable[[ExitReason], None]] | None = None
 
@@ -238,7 +150,7 @@ class Process(ActorRef):
 
     @property
     def alive(self) -> bool:
-        return not self._down
+        return not self.down
 
     @property
     def kind(self) -> str:
@@ -248,62 +160,11 @@ class Process(ActorRef):
     @property
     def status(self) -> Status:
         """Where in its life it is."""
-        if self._down:
+        if self.down:
             return "down"
         if not self.open:
             return "stopping"
         return "running" if self.ready else "starting"
-
-    # Messages in
-
-    async def call(self, request: Call[R], timeout: float | None = 5.0) -> R:  # noqa: ASYNC109 - OTP's own argument
-        task = current_task()
-        if task is self.task:
-            raise SelfCall(self)
-        if not self.open:
-            raise ServerDown(self, self._why_closed())
-        caller = From(self, task, timeout)
-        now = self._now()
-        entry: Entry = (caller, request, now)
-        queue = self.queue
-        depth = len(queue)
-        if depth < self._mark or self._admits(depth, entry, caller):
-            queue.append(entry)
-        if self.parked:
-            self.parked = False
-            reschedule(self.task)  # type: ignore[arg-type]  # who is parked has a task
-        if timeout is not None:
-            self.system.timers.add(now + timeout, caller)
-        await wait_task_rescheduled(caller.abandon)
-        outcome: R = caller.outcome()
-        return outcome
-
-    async def cast(self, message: object) -> None:
-        if not self.open:
-            return
-        queue = self.queue
-        depth = len(queue)
-        entry = (CAST, message, self._now())
-        if depth >= self._mark:
-            sender = _Sender(current_task())
-            if not self._admits(depth, entry, sender):
-                await wait_task_rescheduled(sender.abandon)
-                return
-        queue.append(entry)
-        if self.parked:
-            self.parked = False
-            reschedule(self.task)  # type: ignore[arg-type]
-
-    def cast_nowait(self, message: object) -> None:
-        self._put_nowait(CAST, message)
-
-    def send(self, message: object) -> None:
-        self._put_nowait(INFO, message)
-
-    def post(self, message: object) -> None:
-        if not self._down:
-            self.queue.append((CONTROL, message, self._now()))
-            self._wake()
 
     def exit(self, reason: ExitReason) -> None:
         if isinstance(reason, Killed):
@@ -317,79 +178,11 @@ class Process(ActorRef):
                 self.actor.told_to_exit()
 
     def kill(self) -> None:
-        if not self._down:
+        if not self.down:
             self._killed = True
             self._close(Killed())
             if self._scope is not None:
                 self._scope.cancel()
-
-    def _put_nowait(self, tag: Tag, message: object) -> None:
-        if not self.open:
-            return
-        depth = len(self.queue)
-        entry = (tag, message, self._now())
-        if depth < self._mark or self._admits(depth, entry, None):
-            self.queue.append(entry)
-            self._wake()
-
-    def _wake(self) -> None:
-        if self.parked and self.task is not None:
-            self.parked = False
-            reschedule(self.task)
-
-    def _why_closed(self) -> ExitReason:
-        return NoProc() if self._down or self.reason is None else self.reason
-
-    # A crowded mailbox: the slow path
-
-    def _admits(self, depth: int, entry: Entry, waiter: From | _Sender | None) -> bool:
-        """May `entry` be appended now? If not, `waiter` was put in line behind the full mailbox."""
-        policy = self.spec.policy
-        if depth >= self._capacity:
-            if policy.overflow == "drop_oldest":
-                self._drop_oldest()
-            elif policy.overflow == "block" and waiter is not None:
-                if self._blocked is None:
-                    self._blocked = deque()
-                self._blocked.append((entry, waiter))
-                self.crowded = True
-                return False
-            else:
-                raise MailboxFull(self, self._capacity)
-        self._peak = max(self._peak, min(depth + 1, self._capacity))
-        if depth + 1 >= policy.high_mark and not self._above_high_water:
-            self._above_high_water = self.crowded = True
-            self.system.events.emit(HighWaterReport(actor=self, depth=depth + 1, capacity=self._capacity))
-        self._set_mark()
-        return True
-
-    def _set_mark(self) -> None:
-        mark = min(self._peak, self._capacity)
-        self._mark = mark if self._above_high_water else min(mark, self.spec.policy.high_mark - 1)
-
-    def _drop_oldest(self) -> None:
-        for index, (tag, _, _) in enumerate(self.queue):
-            if tag is CAST or tag is INFO or isinstance(tag, From):
-                del self.queue[index]
-                if isinstance(tag, From):
-                    tag.end(MailboxFull(self, self._capacity))
-                return
-
-    def relieve(self) -> None:
-        """For a crowded one: let senders in who wait for room; forget the high-water mark once the mailbox is empty."""
-        queue, blocked = self.queue, self._blocked
-        while blocked and len(queue) < self._capacity:
-            entry, waiter = blocked.popleft()
-            if waiter.live:
-                queue.append(entry)
-                if isinstance(waiter, _Sender):
-                    waiter.wake()
-        if not blocked:
-            self._blocked = None
-        if not queue:
-            self._above_high_water = False
-            self._set_mark()
-        self.crowded = self._above_high_water or self._blocked is not None
 
     # Watching it
 
@@ -399,7 +192,7 @@ class Process(ActorRef):
         return _enter(self._cleanups, callback)
 
     def watch(self, callback: Callable[[ExitReason], None]) -> Callable[[], None]:
-        if self._down:
+        if self.down:
             callback(NoProc())
             return _nothing
         if self._watchers is None:
@@ -407,7 +200,7 @@ class Process(ActorRef):
         return _enter(self._watchers, callback)
 
     async def wait_down(self) -> ExitReason:
-        if not self._down:
+        if not self.down:
             task = current_task()
             forget = self.watch(lambda _reason: reschedule(task))
 
@@ -438,22 +231,11 @@ class Process(ActorRef):
             omitted=omitted,
         )
 
-    def mailbox_statistics(self) -> MailboxStatistics:
-        """The mailbox as it stands."""
-        return MailboxStatistics(
-            depth=len(self.queue),
-            high_water=self._peak,
-            oldest_age=max(0.0, self._now() - self.queue[0][2]) if self.queue else 0.0,
-            blocked=0 if self._blocked is None else len(self._blocked),
-            capacity=self._capacity,
-            handled=self.handled,
-        )
-
     # Its life
 
     async def wait_ready(self) -> bool:
         """Wait until it runs; False if it ended before that, or was not needed (`ignored`). One waiter: its starter."""
-        if not self.ready and not self._down:
+        if not self.ready and not self.down:
             self._starter = current_task()
             await wait_task_rescheduled(self._forget_starter)
         return self.ready
@@ -477,8 +259,8 @@ class Process(ActorRef):
         finally:
             self._close(reason)
             self._leaving = True
-            if self._linked:
-                await self._end_linked()
+            if self._linked is not None:
+                await self._linked.end()
             self._finish(reason)
 
     async def _run_body(self) -> ExitReason:
@@ -564,56 +346,30 @@ class Process(ActorRef):
 
     def spawn(self, async_fn: Callable[..., Awaitable[object]], *args: object) -> trio.CancelScope:
         """Run a task linked to this process; returns the scope that ends it."""
-        scope = trio.CancelScope()
         if self._linked is None:
-            self._linked = set()
-        self._linked.add(scope)
-        self.home.start_soon(self._run_linked, scope, async_fn, args, name=self.spec.id)
-        return scope
+            self._linked = LinkedTasks()
+        return self._linked.spawn(self.home, self.spec.id, self._task_failed, async_fn, args)
 
-    async def _run_linked(
-        self, scope: trio.CancelScope, async_fn: Callable[..., Awaitable[object]], args: tuple[object, ...]
-    ) -> None:
-        try:
-            with scope:
-                try:
-                    await async_fn(*args)
-                except trio.Cancelled:
-                    raise
-                except BaseException as raised:  # noqa: BLE001 - what a linked task raises is the actor's crash
-                    self._break(self._caught(raised))
-        finally:
-            if self._linked is not None:
-                self._linked.discard(scope)
-                if not self._linked and self._linked_done is not None:
-                    self._linked_done.set()
-
-    def _break(self, reason: ExitReason) -> None:
+    def _task_failed(self, raised: BaseException) -> None:
         """A linked task failed. While the actor is leaving anyway, its tasks are about to be cancelled: no news."""
+        reason = self._caught(raised)
         if self._broken is None and not self._leaving:
             self._broken = reason
             self._close(reason)
             if self._scope is not None:
                 self._scope.cancel()
 
-    async def _end_linked(self) -> None:
-        self._linked_done = trio.Event()
-        for scope in tuple(self._linked or ()):
-            scope.cancel()
-        with trio.CancelScope(shield=True):
-            await self._linked_done.wait()
-
     # Its end
 
     @trio.lowlevel.enable_ki_protection
     def _finish(self, reason: ExitReason) -> None:
         self.reason = reason
-        self._down = True
+        self.down = True
         kind, self.actor = self.kind, None
         _run_all(self._cleanups, reason)
         if self.ready and consequences(reason).logged:
             self.system.events.emit(CrashReport(actor=self, kind=kind, reason=reason, handled=self.handled))
-        self._fail_callers(reason)
+        self.fail_callers(reason)
         _run_all(self._watchers, reason)
         self._cleanups = self._watchers = None
         if self.parent is not None and self.ready:
@@ -621,34 +377,6 @@ class Process(ActorRef):
         if self._starter is not None:
             reschedule(self._starter)
             self._starter = None
-
-    def _fail_callers(self, reason: ExitReason) -> None:
-        if self.current is not None:
-            self.current.server_down(reason)
-            self.current = None
-        for caller in () if self.deferred is None else tuple(self.deferred.callers):
-            caller.server_down(reason)
-        for tag, _, _ in self.queue:
-            if isinstance(tag, From):
-                tag.server_down(reason)
-        self.queue.clear()
-        for _, waiter in self._blocked or ():
-            if isinstance(waiter, From):
-                waiter.server_down(reason)
-            else:
-                waiter.wake()
-        self._blocked = None
-
-    def owe(self, caller: From) -> None:
-        """The callback is over and `caller` still waits: it learns of our end if no reply comes before."""
-        if self.deferred is None:
-            self.deferred = Deferred()
-        caller.defer(self.deferred)
-
-    def unpark(self, _raise_cancel: object) -> Abort:
-        """Cancelled while parked."""
-        self.parked = False
-        return Abort.SUCCEEDED
 
 
 def _enter(
