@@ -32,7 +32,7 @@ from .snapshot import Scalar, Status, Tree
 from .system import System
 
 TERMINATE_LIMIT: Final = 5.0
-"""Seconds for `terminate` where the spec names none (brutal_kill, and the actor ended by itself)."""
+"""Seconds for `terminate` of an actor that ends by itself and would be killed if told to (brutal_kill)."""
 
 
 class ChildExit:
@@ -50,6 +50,8 @@ class Body(Startable):
 
     __slots__ = ()
     hosts_children: ClassVar[bool] = False
+    terminate_within: ClassVar[float | None] = None
+    """Seconds for `terminate` when the actor ends by itself; None means its shutdown time. OTP has no bound there."""
 
     @abstractmethod
     def bind(self, process: "Process") -> None:
@@ -308,11 +310,10 @@ class Process(Inbox):
 
     async def _leave(self, actor: Body, reason: ExitReason) -> ExitReason:
         """Let the actor clean up, within its shutdown time; a supervisor's children have theirs."""
-        limit = self.spec.shutdown_time
-        if limit == "infinity" or actor.hosts_children:
-            seconds = inf
-        else:
-            seconds = limit if isinstance(limit, (int, float)) else TERMINATE_LIMIT
+        seconds = inf if actor.hosts_children else actor.terminate_within
+        if seconds is None:
+            limit = self.spec.shutdown_time
+            seconds = {"infinity": inf, "brutal_kill": TERMINATE_LIMIT}[limit] if isinstance(limit, str) else limit
         ended: ExitReason = Killed()
         with trio.CancelScope(deadline=self._now() + seconds) as self._scope:
             try:

@@ -16,7 +16,7 @@ from typing import cast
 import trio
 import trio.testing
 
-from supervision._core.reasons import Crash, ExitReason, FailedToStart, Killed, Normal, Shutdown
+from supervision._core.reasons import Crash, ExitReason, FailedToStart, Killed, NameTaken, Normal, Shutdown
 from supervision._core.specs import AutoShutdown, ChildSpec, InvalidSpecError, Restart, ShutdownTime, Strategy
 from supervision.children import (
     count_children,
@@ -97,6 +97,8 @@ class Script:
 class ScriptedChild(GenServer):
     """Tells the script when it starts and ends; leaves, refuses and hangs on cue."""
 
+    terminate_within = inf
+
     def __init__(self, name: str, script: Script) -> None:
         self.name = name
         self.script = script
@@ -145,6 +147,7 @@ class _Run:
     async def run(self) -> None:
         harness = ChildSpec("harness", lambda: DynamicSupervisor(intensity=0), type="supervisor")
         async with start_tree(harness, self.system) as (_, root):
+            self.system.take_name("trace", root)  # as there
             under_test = ChildSpec("supervisor", self._supervisor, restart="temporary", type="supervisor")
             try:
                 supervisor = await start_child(root, under_test)
@@ -288,6 +291,8 @@ def why(reason: ExitReason) -> str:
             return "killed"
         case Shutdown(detail=FailedToStart(child=child, reason=inner)):
             return f"failed_to_start {atom(child)} {why(inner)}"
+        case Shutdown(detail=NameTaken()):
+            return "already_started"
         case Shutdown():
             return "shutdown"
         case Crash(exception=Refused()):
