@@ -167,8 +167,8 @@ def _what_next(config: Config, ca: Path) -> str:
     return f"""\
 Node {config.server_id} on {config.listen}, everything in {config.data.parent}.
 Next, in another terminal:
-  norc user invite alice@{config.server_id} --node {config.control_socket}
-  norc enroll LINK --server {config.listen} --ca {ca}
+  norc user invite alice --dir {ca.parent}
+  norc enroll alice@{config.server_id} LINK --address {config.listen} --ca {ca}
 """
 
 
