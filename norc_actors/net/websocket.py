@@ -16,12 +16,21 @@ Rules
 out as it is, not in an exception group.
 """
 
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Protocol
 
 import trio
+import trio_websocket
+
+from norc_actors import limits
+from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
+from norc_actors.net.tls_stream import TLSStream
+
+_QUEUE = 1
+_READ_BYTES = 64 * 1024
 
 
 class WebSocket(Protocol):
@@ -71,9 +80,25 @@ async def serve_websocket(
     """Run `handler` on the WebSocket that a client opens over the accepted TCP `stream`, and close it after.
 
     A client that fails TLS or the WebSocket opening, or takes over `HANDSHAKE_SECONDS`, raises `ConnectError`. The
-    stream is always closed when this returns.
+    socket is always closed when this returns.
     """
-    raise NotImplementedError
+    remote = _host_of(stream)
+    async with _library(stream, ssl_context, f"client {remote}") as (secured, nursery):
+        with _opening(f"client {remote}"):
+            await secured.do_handshake()
+            request = await trio_websocket.wrap_server_stream(
+                nursery, secured, _QUEUE, max_message_size, receive_buffer_size=_READ_BYTES
+            )
+            chosen = _choose(request, subprotocols, path)
+            if isinstance(chosen, int):
+                await request.reject(chosen)
+                raise RefusedError(f"client {remote}: refused with HTTP {chosen}", chosen)
+            connection = await request.accept(subprotocol=chosen)
+        websocket = _Connection(connection, remote)
+        try:
+            await handler(websocket)
+        finally:
+            await websocket.close()
 
 
 @asynccontextmanager
@@ -93,5 +118,128 @@ async def connect_websocket(
 
     Raises `ConnectError`, `CertificateError`, `RefusedError`.
     """
-    raise NotImplementedError
-    yield
+    peer = f"{host}:{port}"
+    with _opening(peer):
+        stream = await trio.open_tcp_stream(host, port)
+    async with _library(stream, ssl_context, peer, server_name) as (secured, nursery):
+        with _opening(peer):
+            await secured.do_handshake()
+            connection = await trio_websocket.wrap_client_stream(
+                nursery,
+                secured,  # type: ignore[arg-type]  # any trio stream will do
+                server_name,
+                path,
+                subprotocols=subprotocols,
+                extra_headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
+                message_queue_size=_QUEUE,
+                max_message_size=max_message_size,
+                receive_buffer_size=_READ_BYTES,
+            )
+        websocket = _Connection(connection, host)
+        try:
+            yield websocket
+        finally:
+            await websocket.close()
+
+
+class _Connection:
+    """`WebSocket` over the library's connection."""
+
+    __slots__ = ("_connection", "path", "remote", "subprotocol")
+
+    def __init__(self, connection: trio_websocket.WebSocketConnection, remote: str) -> None:
+        self._connection = connection
+        self.remote = remote
+        self.subprotocol = connection.subprotocol or ""
+        self.path = connection.path or ""
+
+    async def send(self, message: bytes) -> None:
+        try:
+            await self._connection.send_message(message)
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from error
+
+    async def send_many(self, messages: Sequence[bytes]) -> None:
+        for message in messages:
+            await self.send(message)
+
+    async def receive(self) -> bytes:
+        try:
+            message = await self._connection.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            raise _closed(error) from error
+        if isinstance(message, bytes):
+            return message
+        await self.close(1003, "binary messages only")
+        raise ClosedError(1003, "the peer sent a text message")
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        with trio.move_on_after(limits.CLOSE_SECONDS, shield=True):
+            await self._connection.aclose(code, reason or None)
+
+
+@asynccontextmanager
+async def _library(
+    stream: trio.SocketStream, context: ssl.SSLContext, peer: str, server_name: str | None = None
+) -> AsyncIterator[tuple[TLSStream, trio.Nursery]]:
+    """TLS over `stream`, and a nursery for the library's reader task; both end with the block, and the block's
+    exception comes out bare."""
+    secured = TLSStream(stream, context, server_hostname=server_name)
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield secured, nursery
+            except BaseException as error:  # noqa: BLE001  # raised again below, outside the nursery and its group
+                failure = error
+            nursery.cancel_scope.cancel()
+    except* trio_websocket.ConnectionRejected as group:
+        rejected = group.exceptions[0]
+        assert isinstance(rejected, trio_websocket.ConnectionRejected)
+        failure = RefusedError(f"{peer}: refused the WebSocket with HTTP {rejected.status_code}", rejected.status_code)
+    finally:
+        await trio.aclose_forcefully(secured)
+    if failure is not None:
+        raise failure
+
+
+@contextmanager
+def _opening(peer: str) -> Iterator[None]:
+    """A deadline, and our errors, for the opening of a connection."""
+    try:
+        with trio.fail_after(limits.HANDSHAKE_SECONDS):
+            yield
+    except trio.TooSlowError as error:
+        raise ConnectError(f"{peer}: no answer within {limits.HANDSHAKE_SECONDS:g} s") from error
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        cause = error.__cause__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise CertificateError(f"{peer}: its TLS certificate is not trusted: {cause.verify_message}") from error
+        raise ConnectError(f"{peer}: {getattr(cause, 'reason', None) or error}") from error
+    except trio_websocket.ConnectionClosed as error:
+        raise ConnectError(f"{peer}: closed the connection while opening it") from error
+    except socket.gaierror as error:
+        raise ConnectError(f"{peer}: no such host") from error
+    except OSError as error:
+        raise ConnectError(f"{peer}: {error.strerror or error}") from error
+
+
+def _choose(request: trio_websocket.WebSocketRequest, subprotocols: Sequence[str], path: str) -> str | int:
+    """The subprotocol to select, or the HTTP status to refuse with."""
+    if request.path.partition("?")[0] != path:
+        return 404
+    offered = request.proposed_subprotocols
+    return next((name for name in subprotocols if name in offered), 400)
+
+
+def _closed(error: trio_websocket.ConnectionClosed) -> ClosedError:
+    if error.reason is None:
+        return ClosedError(1006)
+    return ClosedError(error.reason.code, error.reason.reason or "")
+
+
+def _host_of(stream: trio.SocketStream) -> str:
+    try:
+        return str(stream.socket.getpeername()[0])
+    except OSError:
+        return "unknown"  # gone already

@@ -1,0 +1,185 @@
+"""TLS over a TCP socket, for one reader and many writers.
+
+Why not `trio.SSLStream`: for every send it takes two fair locks and lets the scheduler run three times, and a sealed
+message of half a kilobyte is sent faster than that (docs/decisions/031). This stream keeps what matters:
+
+- *Order*: data is encrypted when `send_all` is called, before its first await, so the order of the calls is the order
+  on the wire.
+- *One writer at the socket*: who finds nobody flushing flushes all that is encrypted, also what others add meanwhile;
+  the others wait until their bytes are gone. So messages that come while the socket is busy leave in one system call.
+- *Back-pressure*: `send_all` returns when its bytes are in the kernel's hands.
+- *Cancellation*: every call is a cancellation point at its start. A sender cancelled while the socket is full leaves
+  its bytes to the next flusher or to `aclose`: records cannot be taken back, so a stream whose sender was cancelled
+  is still whole.
+- A send that need not wait does not yield to the scheduler. Loops that only send must receive, sleep or checkpoint
+  elsewhere.
+
+Failures are trio's: `BrokenResourceError` (network or TLS failure; an end without close_notify too, which could be a
+cut), `ClosedResourceError` (closed here). The end of the peer's data with close_notify is b"".
+"""
+
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+
+_READ_BYTES = 64 * 1024
+_Wait = Callable[[socket.socket], Awaitable[None]]
+
+
+class TLSStream(trio.abc.Stream):
+    """See the module. Takes the socket out of `stream`."""
+
+    __slots__ = ("_closed", "_error", "_flushing", "_incoming", "_outgoing", "_socket", "_tls", "_unsent", "_waiting")
+
+    def __init__(
+        self, stream: trio.SocketStream, context: ssl.SSLContext, *, server_hostname: str | None = None
+    ) -> None:
+        """A server's side, or with `server_hostname` a client's, which then checks that name."""
+        self._socket = socket.socket(fileno=stream.socket.detach())
+        self._socket.setblocking(False)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        side = server_hostname is None
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=side, server_hostname=server_hostname)
+        self._unsent = memoryview(b"")
+        self._flushing = False
+        self._waiting: trio.lowlevel.ParkingLot | None = None
+        self._error: BaseException | None = None
+        self._closed = False
+
+    async def do_handshake(self) -> None:
+        """The TLS handshake. Raises `BrokenResourceError` from the `ssl.SSLError`."""
+        self._check()
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._fill()
+            except ssl.SSLError as error:
+                await self._tell_alert()
+                raise trio.BrokenResourceError("TLS handshake failed") from error
+            else:
+                await self._flush()
+                return
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """The next decrypted bytes; b"" at the peer's orderly end."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check()
+        while True:
+            try:
+                return self._tls.read(max_bytes or _READ_BYTES)
+            except ssl.SSLWantReadError:
+                if self._outgoing.pending:  # a key update is answered
+                    await self._flush()
+                await self._fill()
+            except ssl.SSLZeroReturnError:
+                return b""
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError("TLS failed, or the connection was cut") from error
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send."""
+        self._check()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._error is not None:
+            raise trio.BrokenResourceError from self._error
+        if data:
+            try:
+                self._tls.write(data)
+            except ssl.SSLError as error:
+                raise trio.BrokenResourceError("TLS failed") from error
+        await self._flush()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Until the socket takes more."""
+        self._check()
+        await self._wait(trio.lowlevel.wait_writable)
+
+    async def aclose(self) -> None:
+        """Send a close_notify if that is possible without waiting, and close the socket."""
+        if not self._closed:
+            self._closed = True
+            if self._error is None and not self._flushing:
+                self._say_goodbye()
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+        await trio.lowlevel.checkpoint()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("this connection is closed")
+
+    def _say_goodbye(self) -> None:
+        with suppress(ssl.SSLError):  # it wants to read the peer's close_notify, which nobody waits for
+            self._tls.unwrap()
+        with suppress(OSError):  # full or broken: the peer learns by the socket's end
+            self._socket.send(bytes(self._unsent) + self._outgoing.read())
+
+    async def _tell_alert(self) -> None:
+        """Let the peer know why (best effort), as TLS wants it."""
+        try:
+            self._socket.send(self._outgoing.read())
+        except OSError as error:
+            self._error = error
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+    async def _fill(self) -> None:
+        """Read once from the socket."""
+        while True:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                await self._wait(trio.lowlevel.wait_readable)
+            except OSError as error:
+                self._error = error
+                self._check()
+                raise trio.BrokenResourceError("the connection broke") from error
+            else:
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+                return
+
+    async def _flush(self) -> None:
+        """Return when all that is encrypted is in the kernel."""
+        if self._flushing:
+            await self._wait_for_flusher()
+            return
+        self._flushing = True
+        try:
+            while self._unsent or self._outgoing.pending:
+                if not self._unsent:
+                    self._unsent = memoryview(self._outgoing.read())
+                try:
+                    self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                except BlockingIOError:
+                    await self._wait(trio.lowlevel.wait_writable)
+        except OSError as error:
+            self._error = error
+            self._check()
+            raise trio.BrokenResourceError("the connection broke") from error
+        finally:
+            self._flushing = False
+            if self._waiting is not None:
+                self._waiting.unpark_all()
+
+    async def _wait_for_flusher(self) -> None:
+        """Somebody else flushes: until that has sent ours too. If it was cancelled, the first that waits takes over."""
+        if self._waiting is None:
+            self._waiting = trio.lowlevel.ParkingLot()
+        await self._waiting.park()
+        self._check()
+        if self._error is not None:
+            raise trio.BrokenResourceError("the connection broke") from self._error
+        await self._flush()
+
+    async def _wait(self, wait: _Wait) -> None:
+        try:
+            await wait(self._socket)
+        except trio.ClosedResourceError:
+            raise trio.ClosedResourceError("this connection is closed") from None
