@@ -1,0 +1,314 @@
+"""What the actor runtime costs, beside what Trio itself costs, in one run.
+
+The floor is two raw switches by Trio's cheapest public means (`wait_task_rescheduled`, `reschedule`): a call cannot
+be cheaper. Each figure is the median of several rounds, with the least and the greatest; `QUICK=1` makes them short.
+
+    python -m bench.runtime            prints a table
+    measure() -> dict                  the same as plain values, for the other benches
+"""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter
+
+import trio
+import trio.testing
+from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
+
+from supervision import (
+    ActorRef,
+    Call,
+    ChildSpec,
+    DynamicSupervisor,
+    From,
+    GenServer,
+    Mailbox,
+    Supervisor,
+    System,
+    start_child,
+    start_tree,
+    terminate_child,
+)
+
+QUICK = bool(os.environ.get("QUICK"))
+ROUNDS = 3 if QUICK else 7
+SCALE = 1 if QUICK else 5
+
+Figure = dict[str, float]
+Round = Callable[["Bed"], Awaitable[float]]
+
+
+@dataclass(frozen=True)
+class Echo(Call[int]):
+    value: int
+
+
+class EchoServer(GenServer):
+    """Answers what it is asked, counts what is cast."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def handle_call(self, request: object, caller: From) -> object:
+        return request
+
+    async def handle_cast(self, message: object) -> None:
+        self.count += 1
+
+
+class Crasher(GenServer):
+    """Crashes on any cast."""
+
+    async def handle_cast(self, message: object) -> None:
+        raise RuntimeError("as asked")
+
+
+@dataclass(frozen=True)
+class Bed:
+    """What every round runs on."""
+
+    system: System
+    server: ActorRef
+    dynamic: ActorRef
+
+
+def _abort(_raise_cancel: object) -> Abort:
+    return Abort.SUCCEEDED
+
+
+async def floor(_bed: Bed) -> float:
+    """Microseconds for two raw task switches: there and back."""
+    count = 2000 * SCALE
+    client = current_task()
+
+    async def server() -> None:
+        while True:
+            await wait_task_rescheduled(_abort)
+            reschedule(client)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        await trio.testing.wait_all_tasks_blocked()
+        (task,) = nursery.child_tasks
+        start = perf_counter()
+        for _ in range(count):
+            reschedule(task)
+            await wait_task_rescheduled(_abort)
+        elapsed = perf_counter() - start
+        nursery.cancel_scope.cancel()
+    return elapsed / count * 1e6
+
+
+async def channel_round_trip(_bed: Bed) -> float:
+    """Microseconds for a round trip over two memory channels of size 0."""
+    count = 500 * SCALE
+    send_there, receive_there = trio.open_memory_channel[int](0)
+    send_back, receive_back = trio.open_memory_channel[int](0)
+
+    async def server() -> None:
+        async for value in receive_there:
+            await send_back.send(value)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server)
+        start = perf_counter()
+        for value in range(count):
+            await send_there.send(value)
+            await receive_back.receive()
+        elapsed = perf_counter() - start
+        nursery.cancel_scope.cancel()
+    return elapsed / count * 1e6
+
+
+async def call(bed: Bed) -> float:
+    """Microseconds for a call with its reply and its deadline."""
+    count = 2000 * SCALE
+    request = Echo(1)
+    start = perf_counter()
+    for _ in range(count):
+        await bed.server.call(request)
+    return (perf_counter() - start) / count * 1e6
+
+
+async def cast_burst(bed: Bed) -> float:
+    """Microseconds for a cast and its handling, 1000 at a time."""
+    bursts = 4 * SCALE
+    request = Echo(1)
+    start = perf_counter()
+    for _ in range(bursts):
+        for value in range(999):
+            await bed.server.cast(value)
+        await bed.server.call(request)
+    return (perf_counter() - start) / (bursts * 1000) * 1e6
+
+
+async def start_soon(_bed: Bed) -> float:
+    """Microseconds to start a bare task and let it run to its first wait."""
+    count = 400 * SCALE
+    async with trio.open_nursery() as nursery:
+        start = perf_counter()
+        for _ in range(count):
+            nursery.start_soon(trio.sleep_forever)
+            await trio.lowlevel.checkpoint()
+        elapsed = perf_counter() - start
+        nursery.cancel_scope.cancel()
+    return elapsed / count * 1e6
+
+
+async def spawn_child(bed: Bed) -> float:
+    """Microseconds to start a supervised child, `init` waited for."""
+    count = 200 * SCALE
+    spec = ChildSpec("child", EchoServer, restart="temporary")
+    start = perf_counter()
+    children = [await start_child(bed.dynamic, spec) for _ in range(count)]
+    elapsed = perf_counter() - start
+    for child in children:
+        await terminate_child(bed.dynamic, child)
+    return elapsed / count * 1e6
+
+
+async def crash_to_restarted(bed: Bed) -> float:
+    """Microseconds from the message that crashes a server until its successor answers by name."""
+    count = 50 * SCALE
+    await start_child(bed.dynamic, ChildSpec("crasher", Crasher, name="crasher"))
+    elapsed = 0.0
+    for _ in range(count):
+        old = bed.system.whereis("crasher")
+        start = perf_counter()
+        bed.system.ref("crasher").cast_nowait("crash")
+        while (new := bed.system.whereis("crasher")) is old or new is None:
+            await trio.lowlevel.checkpoint()
+        elapsed += perf_counter() - start
+    await terminate_child(bed.dynamic, "crasher")
+    return elapsed / count * 1e6
+
+
+# Memory is measured in processes of their own: what a round freed would hide what the next one takes.
+
+
+async def idle_memory(bed: Bed) -> float:
+    """Kilobytes of an idle supervised server."""
+    count = 2000 * SCALE
+    spec = ChildSpec("child", EchoServer, restart="temporary")
+    before = _resident()
+    children = [await start_child(bed.dynamic, spec) for _ in range(count)]
+    used = _resident() - before
+    for child in children:
+        await terminate_child(bed.dynamic, child)
+    return used / count / 1024
+
+
+async def bare_memory(_bed: Bed) -> float:
+    """Kilobytes of a bare task that waits on its own memory channel."""
+    count = 2000 * SCALE
+    before = _resident()
+    async with trio.open_nursery() as nursery:
+        ends = [trio.open_memory_channel[int](10) for _ in range(count)]
+        for _, receive in ends:
+            nursery.start_soon(receive.receive)
+        await trio.testing.wait_all_tasks_blocked()
+        used = _resident() - before
+        nursery.cancel_scope.cancel()
+    for send, receive in ends:
+        send.close()
+        receive.close()
+    return used / count / 1024
+
+
+TIMED: dict[str, tuple[Round, str | None]] = {
+    "floor": (floor, None),
+    "channels_of_size_0": (channel_round_trip, "floor"),
+    "call": (call, "floor"),
+    "cast_in_bursts": (cast_burst, None),
+    "start_soon": (start_soon, None),
+    "start_child": (spawn_child, "start_soon"),
+    "crash_to_restarted": (crash_to_restarted, None),
+}
+WEIGHED: dict[str, tuple[Round, str | None]] = {
+    "bare_task_memory": (bare_memory, None),
+    "idle_server_memory": (idle_memory, "bare_task_memory"),
+}
+
+
+def measure() -> dict[str, Figure]:
+    """Run everything; for each figure its `median`, `min`, `max` and, where it has a baseline, `ratio` of medians.
+
+    Times in microseconds, memory in kilobytes.
+    """
+    samples = trio.run(_time_all)
+    for name in WEIGHED:
+        command = [sys.executable, "-m", "bench.runtime", "--memory", name]
+        samples[name] = [
+            float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            for _ in range(1 if QUICK else 3)
+        ]
+    figures: dict[str, Figure] = {}
+    for name, (_, baseline) in (TIMED | WEIGHED).items():
+        values = samples[name]
+        figures[name] = {"median": median(values), "min": min(values), "max": max(values)}
+        if baseline is not None:
+            figures[name]["ratio"] = figures[name]["median"] / figures[baseline]["median"]
+    return figures
+
+
+async def _time_all() -> dict[str, list[float]]:
+    samples: dict[str, list[float]] = {name: [] for name in TIMED}
+    async with _bed() as bed:
+        for _ in range(ROUNDS):
+            for name, (run, _) in TIMED.items():
+                gc.collect()
+                samples[name].append(await run(bed))
+    return samples
+
+
+async def _weigh(name: str) -> float:
+    async with _bed() as bed:
+        return await WEIGHED[name][0](bed)
+
+
+@asynccontextmanager
+async def _bed() -> AsyncIterator[Bed]:
+    server = ChildSpec("server", EchoServer, name="server", mailbox=Mailbox(capacity=2000, high_water=1))
+    dynamic = ChildSpec("dynamic", lambda: DynamicSupervisor(intensity=10**9), name="dynamic", type="supervisor")
+    root = ChildSpec("root", lambda: Supervisor([server, dynamic]), type="supervisor")
+    async with start_tree(root, System(log=False)) as (system, _):
+        yield Bed(system, _held(system, "server"), _held(system, "dynamic"))
+
+
+def _held(system: System, name: str) -> ActorRef:
+    ref = system.whereis(name)
+    assert ref is not None
+    return ref
+
+
+def _resident() -> int:
+    gc.collect()
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def table(figures: dict[str, Figure]) -> str:
+    """The figures as text."""
+    lines = [f"{'':24}{'median':>10}{'min':>10}{'max':>10}{'':5}{'ratio':>8}"]
+    for name, figure in figures.items():
+        unit = "us" if name in TIMED else "KB"
+        baseline = (TIMED | WEIGHED)[name][1]
+        ratio = f"{figure['ratio']:8.2f} x {baseline}" if baseline else ""
+        values = f"{figure['median']:10.2f}{figure['min']:10.2f}{figure['max']:10.2f}"
+        lines.append(f"{name:24}{values} {unit:4}{ratio}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--memory"]:
+        print(trio.run(_weigh, sys.argv[2]))
+    else:
+        measured = measure()
+        print(json.dumps(measured, indent=1) if "--json" in sys.argv else table(measured))
