@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import urlsplit
 
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.hkdf import blake3
@@ -35,6 +34,7 @@ TOKEN_BYTES = 32
 CODE_BYTES = 20
 """Four groups of five digits."""
 
+_LINK = re.compile(r"norc://([^/?#]*)/enroll\?([^#\s]*)")  # not urlsplit, which repairs input and keeps it in a cache
 _PAIR = re.compile(r"([a-z])=([A-Za-z0-9_-]*)")
 
 
@@ -69,15 +69,15 @@ def server_key_hash(server_public_key: bytes) -> bytes:
 
 def parse_link(text: str) -> EnrolmentLink:
     """The link in `text` (blanks around it are ignored), or `BadLinkError`. Unknown parameters are ignored."""
-    parts = urlsplit(text.strip())
-    if parts.scheme != "norc" or parts.path != "/enroll" or parts.fragment:
+    match = _LINK.fullmatch(text.strip())
+    if match is None:
         raise BadLinkError("an enrolment link looks like norc://server/enroll?v=1&t=…&k=…; ask for a new one")
     try:
-        server_id = parse_server_id(parts.netloc)
+        server_id = parse_server_id(match[1])
     except InvalidIdError as error:
         raise BadLinkError(f"the link names no server: {error}") from error
     token, version, key_hashes = b"", "", []
-    for name, value in _pairs(parts.query):
+    for name, value in _pairs(match[2]):
         if name == "v":
             version = value
         elif name == "t":
