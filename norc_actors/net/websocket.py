@@ -16,6 +16,7 @@ Rules
 out as it is, not in an exception group.
 """
 
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ import trio_websocket
 
 from norc_actors import limits
 from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
+from norc_actors.net.frames import binary_frames
 from norc_actors.net.tls_stream import TLSStream
 
 _QUEUE = 1
@@ -94,7 +96,7 @@ async def serve_websocket(
                 await request.reject(chosen)
                 raise RefusedError(f"client {remote}: refused with HTTP {chosen}", chosen)
             connection = await request.accept(subprotocol=chosen)
-        websocket = _Connection(connection, remote)
+        websocket = _Connection(connection, secured, remote)
         try:
             await handler(websocket)
         finally:
@@ -135,7 +137,7 @@ async def connect_websocket(
                 max_message_size=max_message_size,
                 receive_buffer_size=_READ_BYTES,
             )
-        websocket = _Connection(connection, host)
+        websocket = _Connection(connection, secured, host)
         try:
             yield websocket
         finally:
@@ -143,25 +145,30 @@ async def connect_websocket(
 
 
 class _Connection:
-    """`WebSocket` over the library's connection."""
+    """`WebSocket` over the library's connection; data frames go to the stream directly (see `frames`)."""
 
-    __slots__ = ("_connection", "path", "remote", "subprotocol")
+    __slots__ = ("_client", "_connection", "_stream", "path", "remote", "subprotocol")
 
-    def __init__(self, connection: trio_websocket.WebSocketConnection, remote: str) -> None:
+    def __init__(self, connection: trio_websocket.WebSocketConnection, stream: TLSStream, remote: str) -> None:
         self._connection = connection
+        self._stream = stream
+        self._client = connection.is_client
         self.remote = remote
         self.subprotocol = connection.subprotocol or ""
         self.path = connection.path or ""
 
     async def send(self, message: bytes) -> None:
-        try:
-            await self._connection.send_message(message)
-        except trio_websocket.ConnectionClosed as error:
-            raise _closed(error) from error
+        await self.send_many((message,))
 
     async def send_many(self, messages: Sequence[bytes]) -> None:
-        for message in messages:
-            await self.send(message)
+        reason = self._connection.closed
+        if reason is not None:
+            raise ClosedError(reason.code, reason.reason or "")
+        data = binary_frames(messages, os.urandom(4 * len(messages)) if self._client else None)
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise ClosedError(1006) from error
 
     async def receive(self) -> bytes:
         try:
