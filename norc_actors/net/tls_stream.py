@@ -32,7 +32,18 @@ _Wait = Callable[[socket.socket], Awaitable[None]]
 class TLSStream(trio.abc.Stream):
     """See the module. Takes the socket out of `stream`."""
 
-    __slots__ = ("_closed", "_error", "_flushing", "_incoming", "_outgoing", "_socket", "_tls", "_unsent", "_waiting")
+    __slots__ = (
+        "_closed",
+        "_error",
+        "_flushing",
+        "_incoming",
+        "_outgoing",
+        "_socket",
+        "_tls",
+        "_unsent",
+        "_waiting",
+        "on_end",
+    )
 
     def __init__(
         self, stream: trio.SocketStream, context: ssl.SSLContext, *, server_hostname: str | None = None
@@ -48,6 +59,8 @@ class TLSStream(trio.abc.Stream):
         self._waiting: trio.lowlevel.ParkingLot | None = None
         self._error: BaseException | None = None
         self._closed = False
+        self.on_end: Callable[[], object] | None = None
+        """Called (at least once) when nothing more will be received: the peer's end, a failure, or closed here."""
 
     async def do_handshake(self) -> None:
         """The TLS handshake. Raises `BrokenResourceError` from the `ssl.SSLError`."""
@@ -77,8 +90,10 @@ class TLSStream(trio.abc.Stream):
                     await self._flush()
                 await self._fill()
             except ssl.SSLZeroReturnError:
+                self._ended()
                 return b""
             except ssl.SSLError as error:
+                self._ended()
                 raise trio.BrokenResourceError("TLS failed, or the connection was cut") from error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -107,7 +122,12 @@ class TLSStream(trio.abc.Stream):
                 self._say_goodbye()
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+            self._ended()
         await trio.lowlevel.checkpoint()
+
+    def _ended(self) -> None:
+        if self.on_end is not None:
+            self.on_end()
 
     def _check(self) -> None:
         if self._closed:
@@ -136,6 +156,7 @@ class TLSStream(trio.abc.Stream):
                 await self._wait(trio.lowlevel.wait_readable)
             except OSError as error:
                 self._error = error
+                self._ended()
                 self._check()
                 raise trio.BrokenResourceError("the connection broke") from error
             else:

@@ -86,7 +86,7 @@ async def serve_websocket(
     """
     remote = _host_of(stream)
     async with _library(stream, ssl_context, f"client {remote}") as (secured, nursery):
-        with _opening(f"client {remote}"):
+        with _opening(f"client {remote}", secured):
             await secured.do_handshake()
             request = await trio_websocket.wrap_server_stream(
                 nursery, secured, _QUEUE, max_message_size, receive_buffer_size=_READ_BYTES
@@ -124,7 +124,7 @@ async def connect_websocket(
     with _opening(peer):
         stream = await trio.open_tcp_stream(host, port)
     async with _library(stream, ssl_context, peer, server_name) as (secured, nursery):
-        with _opening(peer):
+        with _opening(peer, secured):
             await secured.do_handshake()
             connection = await trio_websocket.wrap_client_stream(
                 nursery,
@@ -211,11 +211,20 @@ async def _library(
 
 
 @contextmanager
-def _opening(peer: str) -> Iterator[None]:
-    """A deadline, and our errors, for the opening of a connection."""
+def _opening(peer: str, stream: TLSStream | None = None) -> Iterator[None]:
+    """A deadline, and our errors, for the opening of a connection.
+
+    The library goes on waiting when `stream` ends; this does not.
+    """
     try:
-        with trio.fail_after(limits.HANDSHAKE_SECONDS):
+        with trio.fail_after(limits.HANDSHAKE_SECONDS), trio.CancelScope() as ended:
+            if stream is not None:
+                stream.on_end = ended.cancel
             yield
+        if stream is not None:
+            stream.on_end = None
+        if ended.cancelled_caught:
+            raise ConnectError(f"{peer}: closed the connection while opening it")
     except trio.TooSlowError as error:
         raise ConnectError(f"{peer}: no answer within {limits.HANDSHAKE_SECONDS:g} s") from error
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -228,7 +237,14 @@ def _opening(peer: str) -> Iterator[None]:
     except socket.gaierror as error:
         raise ConnectError(f"{peer}: no such host") from error
     except OSError as error:
-        raise ConnectError(f"{peer}: {error.strerror or error}") from error
+        raise ConnectError(f"{peer}: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    """Why, in words: trio has tried all addresses of a name and put what it met into a group."""
+    cause = error.__cause__
+    inner = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else error
+    return getattr(inner, "strerror", None) or str(inner)
 
 
 def _choose(request: trio_websocket.WebSocketRequest, subprotocols: Sequence[str], path: str) -> str | int:

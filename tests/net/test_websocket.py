@@ -2,8 +2,8 @@
 
 import socket
 import struct
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -12,8 +12,8 @@ from norc_actors import limits
 from norc_actors.devpki import DevFiles
 from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
 from norc_actors.net.tls import client_context
-from norc_actors.net.websocket import WebSocket, connect_websocket
-from tests.support.loopback import PROTOCOLS, SERVER, serving
+from norc_actors.net.websocket import WebSocket
+from tests.support.loopback import Loopback, serving
 
 GET = (
     b"GET %s HTTP/1.1\r\nHost: chat.example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -40,13 +40,13 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
     return struct.pack("!BBQ", first, 0x80 | 127, len(payload)) + bytes(4) + payload
 
 
-async def raw_websocket(
-    loopback, protocol: bytes = b"norc-c-v1", path: bytes = b"/norc-c"
-) -> tuple[trio.SSLStream, bytes]:
-    """A stream after the opening, written by hand, and the server's answer to it."""
-    stream = await loopback.raw()
-    await stream.send_all(GET % (path, protocol))
-    return stream, bytes(await stream.receive_some())
+@asynccontextmanager
+async def raw_websocket(loopback: Loopback) -> AsyncIterator[trio.SSLStream]:
+    """A stream after the opening, which was written by hand."""
+    async with loopback.tls() as stream:
+        await stream.send_all(GET % (b"/norc-c", b"norc-c-v1"))
+        assert (await stream.receive_some()).startswith(b"HTTP/1.1 101")
+        yield stream
 
 
 async def receive_to_the_end(stream: trio.abc.ReceiveStream) -> bytes:
@@ -59,7 +59,7 @@ async def receive_to_the_end(stream: trio.abc.ReceiveStream) -> bytes:
 async def until(condition: Callable[[], object]) -> None:
     """Real sockets tell nobody when the other side has noticed."""
     with trio.fail_after(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await trio.sleep(0.001)
 
 
@@ -177,8 +177,7 @@ async def test_a_text_message_closes_with_1003(pki: DevFiles) -> None:
             await websocket.receive()
         outcome.append(caught.value)
 
-    async with serving(pki, handler) as loopback:
-        stream, _ = await raw_websocket(loopback)
+    async with serving(pki, handler) as loopback, raw_websocket(loopback) as stream:
         await stream.send_all(frame(1, b"hello"))
         answer = await stream.receive_some()
         assert answer[:2] == bytes([0x88, len(answer) - 2])
@@ -197,8 +196,7 @@ async def test_an_oversize_message_closes_with_1009(pki: DevFiles, parts: int) -
             await websocket.receive()
         outcome.append(caught.value)
 
-    async with serving(pki, handler) as loopback:
-        stream, _ = await raw_websocket(loopback)
+    async with serving(pki, handler) as loopback, raw_websocket(loopback) as stream:
         size = 65537 // parts + 1
         for part in range(parts):
             await stream.send_all(frame(2 if part == 0 else 0, bytes(size), fin=part == parts - 1))
@@ -210,8 +208,7 @@ async def test_an_oversize_message_closes_with_1009(pki: DevFiles, parts: int) -
 
 
 async def test_a_message_in_fragments_arrives_whole(pki: DevFiles) -> None:
-    async with serving(pki, echo) as loopback:
-        stream, _ = await raw_websocket(loopback)
+    async with serving(pki, echo) as loopback, raw_websocket(loopback) as stream:
         message = frame(2, b"one ", fin=False) + frame(9, b"ping") + frame(0, b"two", fin=True)
         for byte in message:
             await stream.send_all(bytes([byte]))
@@ -229,25 +226,29 @@ async def test_garbage_after_the_opening_ends_the_connection(pki: DevFiles) -> N
             await websocket.receive()
         outcome.append(caught.value)
 
-    async with serving(pki, handler) as loopback:
-        stream, _ = await raw_websocket(loopback)
+    async with serving(pki, handler) as loopback, raw_websocket(loopback) as stream:
         await stream.send_all(b"\xff" * 100)
-        answer = await stream.receive_some()
-        assert struct.unpack("!H", answer[2:4]) == (1002,)
+        await receive_to_the_end(stream)
     assert len(outcome) == 1
 
 
-async def test_garbage_instead_of_an_opening_is_refused(pki: DevFiles) -> None:
+async def test_a_client_that_leaves_before_its_opening_is_noticed_at_once(pki: DevFiles) -> None:
     async with serving(pki, echo) as loopback:
-        stream = await loopback.raw()
+        async with loopback.tls() as stream:
+            await stream.do_handshake()
+        await until(lambda: loopback.refused)
+        assert "while opening" in str(loopback.refused[0])
+
+
+async def test_garbage_instead_of_an_opening_is_refused(pki: DevFiles) -> None:
+    async with serving(pki, echo) as loopback, loopback.tls() as stream:
         await stream.send_all(b"EHLO chat.example.org\r\n\r\n")
         await receive_to_the_end(stream)
         await until(lambda: loopback.refused)
 
 
 async def test_plain_text_to_the_tls_port_is_refused(pki: DevFiles) -> None:
-    async with serving(pki, echo) as loopback:
-        stream = await trio.open_tcp_stream("127.0.0.1", loopback.port)
+    async with serving(pki, echo) as loopback, loopback.tcp() as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
         with suppress(trio.BrokenResourceError):  # an alert, then the end
             await receive_to_the_end(stream)
@@ -290,8 +291,7 @@ async def test_a_cut_connection_is_1006(pki: DevFiles) -> None:
             await websocket.receive()
         outcome.append(caught.value)
 
-    async with serving(pki, handler) as loopback:
-        stream, _ = await raw_websocket(loopback)
+    async with serving(pki, handler) as loopback, raw_websocket(loopback) as stream:
         tcp = stream.transport_stream
         tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await trio.aclose_forcefully(tcp)
@@ -336,41 +336,31 @@ async def test_a_close_does_not_wait_for_a_dead_peer(pki: DevFiles, monkeypatch:
         await websocket.close()
         closed.set()
 
-    async with serving(pki, handler) as loopback:
-        stream, _ = await raw_websocket(loopback)
+    async with serving(pki, handler) as loopback, raw_websocket(loopback):
         with trio.fail_after(5):
             await closed.wait()
-        await trio.aclose_forcefully(stream)
 
 
 @pytest.mark.parametrize("stage", ["tcp", "tls"])
 async def test_a_silent_client_is_dropped(pki: DevFiles, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.1)
-    async with serving(pki, echo) as loopback:
-        stream = await trio.open_tcp_stream("127.0.0.1", loopback.port) if stage == "tcp" else await loopback.raw()
+    async with serving(pki, echo) as loopback, getattr(loopback, stage)() as stream:
         if isinstance(stream, trio.SSLStream):
             await stream.do_handshake()
         with trio.fail_after(5):
             assert await stream.receive_some() == b""
+        await until(lambda: loopback.refused)
         assert "no answer within 0.1 s" in str(loopback.refused[0])
 
 
 async def test_a_silent_server_is_given_up(pki: DevFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HANDSHAKE_SECONDS", 0.1)
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    port = listener.socket.getsockname()[1]
-    with pytest.raises(ConnectError, match="no answer"):
-        async with connect_websocket(
-            "127.0.0.1",
-            port,
-            ssl_context=client_context(pki.ca),
-            server_name=SERVER,
-            path="/norc-c",
-            subprotocols=PROTOCOLS,
-            max_message_size=1000,
-        ):
-            pass
-    await listener.aclose()
+    async with listener:
+        silent = Loopback(pki, listener.socket.getsockname()[1])
+        with pytest.raises(ConnectError, match="no answer"):
+            async with silent.connect():
+                pass
 
 
 async def test_nobody_listens(pki: DevFiles) -> None:

@@ -41,17 +41,27 @@ class Loopback:
         }
         return connect_websocket(**(values | changed))
 
-    async def raw(self) -> trio.SSLStream:
-        """A TLS connection without a WebSocket."""
+    @asynccontextmanager
+    async def tcp(self) -> AsyncIterator[trio.SocketStream]:
+        """A TCP connection without TLS."""
         stream = await trio.open_tcp_stream("127.0.0.1", self.port)
-        return trio.SSLStream(stream, self.context, server_hostname=SERVER)
+        try:
+            yield stream
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    @asynccontextmanager
+    async def tls(self) -> AsyncIterator[trio.SSLStream]:
+        """A TLS connection without a WebSocket, by trio's own means."""
+        async with self.tcp() as stream:
+            yield trio.SSLStream(stream, self.context, server_hostname=SERVER)
 
 
 @asynccontextmanager
 async def serving(pki: DevFiles, handler: Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[Loopback]:
     """Serve `handler` on a free port."""
     [listener] = await open_listeners("127.0.0.1:0")
-    async with trio.open_nursery() as nursery:
+    async with listener, trio.open_nursery() as nursery:
         loopback = Loopback(pki, bound_address(listener)[1])
         tls = context or server_context(pki.certificate, pki.key)
 
@@ -69,4 +79,3 @@ async def serving(pki: DevFiles, handler: Handler, context: ssl.SSLContext | Non
             yield loopback
         finally:
             nursery.cancel_scope.cancel()
-    await listener.aclose()
