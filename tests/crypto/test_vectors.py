@@ -105,9 +105,7 @@ def test_session_key_schedule(v):
         one_time=kem.x25519_public(one_time) if one_time else None,
         mlkem768=kem.mlkem_public(kem_seed) if kem_seed else None,
     )
-    agreement = sessions.agree_receiver(
-        suite, own, public, opened["ephemeral_public_key"], opened.get("pq_ciphertext")
-    )
+    agreement = sessions.agree_receiver(suite, own, public, opened["ephemeral_public_key"], opened.get("pq_ciphertext"))
     names = sessions.Names(
         sender_user=opened["sender_user"].encode(), sender_device=_raw(opened["sender_device"]),
         target_user=opened["target_user"].encode(), target_device=_raw(opened["target_device"]),
