@@ -36,12 +36,13 @@ class Received(Generic[M_co]):
     """A message as it came: `message` typed, `data` its bytes, `map` its members as a plain map (read once, on
     demand)."""
 
-    __slots__ = ("_map", "data", "message")
+    __slots__ = ("_exact", "_map", "data", "message")
 
     def __init__(self, message: M_co, data: bytes, plain: dict[str, Value] | None = None) -> None:
         self.message = message
         self.data = data
         self._map = plain
+        self._exact = plain is None
 
     @property
     def map(self) -> dict[str, Value]:
@@ -51,12 +52,17 @@ class Received(Generic[M_co]):
         return self._map
 
     @property
+    def exact(self) -> bool:
+        """Whether the bytes are what our encoder writes for `message`: then there is nothing in them but the struct."""
+        return self._exact
+
+    @property
     def extra(self) -> dict[str, Value]:
         """The top-level members that the struct does not know; empty for what our own encoder wrote."""
-        if self._map is None:
+        if self._exact:
             return {}
         known = self.message.__struct_fields__
-        return {key: value for key, value in self._map.items() if key not in known and key != "type"}
+        return {key: value for key, value in self.map.items() if key not in known and key != "type"}
 
     def narrow(self, kind: type[T]) -> "Received[T]":
         """The same, for the type checker, once `message` is known to be of this kind; `TypeError` if it is not."""

@@ -123,6 +123,7 @@ class ClientHandshake:
             pq_public_key=None if self._kem_seed is None else kem.mlkem_public(self._kem_seed),
             max_frame=max_frame,
         )
+        self._request_map = to_map(self._request)
         self.request: bytes = encode_v1(REQUEST_CODE, encode(self._request))
         """The connection_request as a v1 frame."""
 
@@ -135,7 +136,7 @@ class ClientHandshake:
         accepted = self._read(frame)
         suite, status = self._check(accepted.message)
         message = accepted.message
-        th = transcript_hash(suite, to_map(self._request), accepted.map)
+        th = transcript_hash(suite, self._request_map, accepted.map)
         try:
             verify(message.server_public_key, "handshake:v1", th, message.signature)
         except BadSignatureError as error:

@@ -25,6 +25,7 @@ from .registry import NAMES
 
 SHOWN_BYTES = 32
 SHOWN_TEXT = 200
+MAX_NESTING = 64
 
 
 class Field(NamedTuple):
@@ -102,18 +103,20 @@ def _members(payload: bytes) -> list[Field]:
     except (ValueError, TypeError, msgpack.UnpackException, RecursionError) as error:
         return [Field("payload", f"no MessagePack ({type(error).__name__}): {_bytes(payload)}")]
     fields: list[Field] = []
-    _walk("", value, fields)
+    _walk("", value, fields, MAX_NESTING)
     return fields
 
 
-def _walk(path: str, value: object, fields: list[Field]) -> None:
-    if isinstance(value, dict) and value:
+def _walk(path: str, value: object, fields: list[Field], left: int) -> None:
+    if left == 0:
+        fields.append(Field(path, "(nested deeper than anyone needs)"))
+    elif isinstance(value, dict) and value:
         for name, item in value.items():
             label = name if isinstance(name, str) else repr(name)
-            _walk(f"{path}.{_text(label)}" if path else _text(label), item, fields)
+            _walk(f"{path}.{_text(label)}" if path else _text(label), item, fields, left - 1)
     elif isinstance(value, list) and value:
         for position, item in enumerate(value):
-            _walk(f"{path}[{position}]", item, fields)
+            _walk(f"{path}[{position}]", item, fields, left - 1)
     else:
         fields.append(Field(path or "payload", _scalar(value)))
 

@@ -58,7 +58,7 @@ def decode_json(code: int, data: bytes) -> Received[Message]:
 
 
 def with_bytes(plain: Mapping[str, Value], kind: type[Map]) -> dict[str, Value]:
-    """The map of a struct with its bytes members as bytes, unknown ones untouched; `ProtocolError` for bad base64url."""
+    """The map of a struct with its bytes members as bytes, unknown ones untouched; `ProtocolError` for bad text."""
     hints = _hints(kind)
     return {key: _convert(value, hints[key]) if key in hints else value for key, value in plain.items()}
 

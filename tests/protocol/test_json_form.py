@@ -1,0 +1,102 @@
+"""JSON and MessagePack give the same message and the same canonical form; bytes come by type alone."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from norc_actors.protocol import codec
+from norc_actors.protocol.canonical import Value, canonical
+from norc_actors.protocol.errors import Code, ProtocolError
+from norc_actors.protocol.json_form import decode_json, read_json, with_bytes, write_json
+from norc_actors.protocol.messages import Entry, MessageSend, Record
+from norc_actors.protocol.registry import STRUCTS, code_of
+from norc_actors.protocol.schema import Message
+from tests.support.messages import any_message, structs
+from tests.support.vectors import section
+
+
+@given(any_message())
+def test_every_message_by_way_of_json(message: Message) -> None:
+    received = decode_json(code_of(type(message)), write_json(codec.to_map(message)))
+    assert received.message == message
+    assert canonical(received.map) == canonical(codec.to_map(message))
+    assert codec.decode(code_of(type(message)), received.data).message == message
+
+
+@settings(max_examples=30)
+@given(structs(Entry))
+def test_signed_maps_inside_get_their_bytes(entry: Entry) -> None:
+    plain = codec.to_map(entry)
+    assert with_bytes(read_json(write_json(plain)), Entry) == plain
+    assert codec.convert(plain["record"], Record)  # type: ignore[arg-type]
+
+
+def test_vectors_in_json() -> None:
+    case = section("messages")[0]["messages"][0]["message_send"]
+    received = decode_json(0x10, case["canonical"].encode())
+    assert isinstance(received.message, MessageSend)
+    assert received.map == codec.decode_map(bytes.fromhex(case["msgpack"]))
+
+
+def test_unknown_text_stays_text() -> None:
+    received = decode_json(0x09, b'{"type":"ping","timestamp":1,"x":"AQ"}')
+    assert received.extra == {"x": "AQ"}
+
+
+@given(st.binary(max_size=80), st.sampled_from(sorted(STRUCTS)))
+def test_any_bytes(data: bytes, code: int) -> None:
+    with pytest.raises(ProtocolError):
+        decode_json(code, data)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), _JSON, max_size=4))
+def test_any_json(value: dict[str, Value]) -> None:
+    try:
+        plain = read_json(json.dumps(value).encode())
+    except ProtocolError as error:
+        assert error.code is Code.MALFORMED  # noqa: PT017 - one of two outcomes
+    else:
+        assert plain == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":-0}', '{"a":1.0}', '{"a":1e3}', '{"a":1E3}', '{"a":NaN}', '{"a":-Infinity}', '{"a":01}', '{"a":+1}',
+        '{"a":9007199254740992}', '{"a":-9007199254740992}', '{"a":' + "9" * 5000 + "}", '{"a":1}x', '{"a":1}{}', "",
+        '\ufeff{"a":1}', '{"a":"\\ud800"}', '{"a":"\\ude00\\ud83d"}', '{"a":{"b":1,"b":2}}', '{"a":[null]}', "[]", "1",
+        '{"\\u00e9":1}', '{"a":"\n"}', "{'a':1}", '{"a":1,}', "[" * 100000, '{"a":' * 100000,
+    ],
+)  # fmt: skip
+def test_refused(text: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        read_json(text.encode())
+    assert caught.value.code is Code.MALFORMED
+
+
+@pytest.mark.parametrize("text", ['{"a":0}', ' {"a" : [ ] }\n', '{"a":"\\ud83d\\ude00"}', '{"a":-1}'])
+def test_accepted(text: str) -> None:
+    assert read_json(text.encode()) == json.loads(text)
+
+
+@pytest.mark.parametrize("key", ["AAAA", "A" * 42, "A" * 43 + "=", "A" * 42 + "B", "+" * 43, 7])
+def test_bytes_members_refused(key: object) -> None:
+    record = json.loads(canonical(codec.decode_map(bytes.fromhex(section("devices")[0]["record"]["msgpack"]))))
+    codec.convert(with_bytes(record, Record), Record)
+    with pytest.raises(ProtocolError):
+        codec.convert(with_bytes(record | {"public_key": key}, Record), Record)
+
+
+def test_codes_not_built() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        decode_json(0xFF, b"{}")
+    assert caught.value.code is Code.UNKNOWN_TYPE

@@ -1,0 +1,139 @@
+"""Negotiation: the vectors, every pair of majors, both orders, and what a downgrade looks like."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from norc_actors.protocol.errors import Code, ProtocolError
+from norc_actors.protocol.versions import (
+    NORC_C,
+    check_choice,
+    check_remembered,
+    compatibility_table,
+    negotiate,
+    parse_version,
+    version_text,
+)
+from tests.support.vectors import section
+
+VECTORS = section("negotiate")
+
+
+@pytest.mark.parametrize("entry", VECTORS, ids=[f"{n}" for n in range(len(VECTORS))])
+def test_vectors(entry: dict[str, object]) -> None:
+    arguments = entry["client"], entry["server"], entry["allow_amc_bridge"]
+    if entry["result"] is None:
+        with pytest.raises(ProtocolError) as caught:
+            negotiate(*arguments)  # type: ignore[arg-type]
+        assert caught.value.code is (Code.NO_COMPATIBLE_VERSION if entry["client"] else Code.MALFORMED)
+    else:
+        assert list(negotiate(*arguments)) == entry["result"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bridge", [False, True])
+def test_every_pair_of_majors(bridge: bool) -> None:
+    """Row B1: accepted iff the majors differ by at most 1 (by 0 without the bridge), in both orders."""
+    for a, b in itertools.product(range(21), repeat=2):
+        try:
+            wire, compatibility = negotiate([f"{a}.0"], [f"{b}.0"], bridge)
+        except ProtocolError as error:
+            assert error.code is Code.NO_COMPATIBLE_VERSION  # noqa: PT017 - one of two outcomes
+            assert abs(a - b) > (1 if bridge else 0)
+        else:
+            assert abs(a - b) <= (1 if bridge else 0)
+            assert wire == f"{min(a, b)}.0"
+            assert compatibility == (a != b)
+
+
+_VERSIONS = st.builds("{}.{}".format, st.integers(0, 4), st.integers(0, 12))
+_LISTS = st.lists(_VERSIONS, min_size=1, max_size=16)
+
+
+def _result(client: list[str], server: list[str], bridge: bool) -> tuple[str, bool] | None:
+    try:
+        return negotiate(client, server, bridge)
+    except ProtocolError:
+        return None
+
+
+@given(_LISTS, _LISTS, st.booleans(), st.randoms(use_true_random=False))
+def test_order_chooses_nothing(client: list[str], server: list[str], bridge: bool, random: object) -> None:
+    result = _result(client, server, bridge)
+    assert _result(server, client, bridge) == result
+    shuffled = list(client)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert _result(shuffled, server, bridge) == result
+
+
+@given(_LISTS, _LISTS, st.booleans())
+def test_what_is_chosen(client: list[str], server: list[str], bridge: bool) -> None:
+    result = _result(client, server, bridge)
+    common = set(map(parse_version, client)) & set(map(parse_version, server))
+    if common:
+        assert result is not None
+        assert parse_version(result[0]) == max(common)
+        assert _result(client, server, not bridge) == result
+    elif not bridge:
+        assert result is None
+    if result is not None:
+        highest = max(parse_version(text)[0] for text in client + server)
+        assert result[1] == (parse_version(result[0])[0] != highest)
+        check_choice(client, server, bridge, *result)
+        for other in {*client, *server} - {result[0]}:
+            with pytest.raises(ProtocolError) as caught:
+                check_choice(client, server, bridge, other, result[1])
+            assert caught.value.code is Code.DOWNGRADE
+        with pytest.raises(ProtocolError):
+            check_choice(client, server, bridge, result[0], not result[1])
+
+
+def test_numbers_are_numbers() -> None:
+    assert negotiate(["9.0", "10.0"], ["10.0", "9.0"])[0] == "10.0"
+    assert negotiate(["2.9", "2.10"], ["2.10", "2.9"])[0] == "2.10"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["v2.0", "2.0.0", "2", "02.0", "2.00", "2.", ".0", " 2.0", "2.0\n", "-1.0", "100000.0", "2.100000", "٢.0", ""],
+)
+def test_other_spellings(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        parse_version(text)
+    for lists in (([text], ["2.0"]), (["2.0", text], ["2.0"]), (["2.0"], ["2.0", text])):
+        with pytest.raises(ProtocolError) as caught:
+            negotiate(*lists)
+        assert caught.value.code is Code.MALFORMED
+
+
+@pytest.mark.parametrize("count", [0, 17])
+def test_lists_of_wrong_length(count: int) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        negotiate(["2.0"] * count, ["2.0"])
+    assert caught.value.code is Code.MALFORMED
+    negotiate(["2.0"] * 16, ["2.0"])
+
+
+@given(st.integers(0, 99999), st.integers(0, 99999))
+def test_one_spelling(major: int, minor: int) -> None:
+    assert parse_version(version_text((major, minor))) == (major, minor)
+
+
+def test_remembered() -> None:
+    check_remembered(None, "1.0")
+    check_remembered("2.0", "2.0")
+    check_remembered("1.9", "1.10")
+    with pytest.raises(ProtocolError) as caught:
+        check_remembered("2.0", "1.1")
+    assert caught.value.code is Code.DOWNGRADE
+
+
+def test_the_published_table_is_the_rule() -> None:
+    """Row B3."""
+    table = {(client, server): outcome for client, server, outcome in compatibility_table(NORC_C)}
+    assert len(table) == len(NORC_C) ** 2
+    assert table["2.0", "2.0"] == "spoken: 2.0"
+    assert table["1.1", "2.0"] == "with `allow_amc_bridge`: 1.1, compatibility mode"
+    assert table["1.0", "1.1"] == "with `allow_amc_bridge`: 1.0"
+    assert {row[2] for row in compatibility_table(["1.0", "3.0"])} == {"spoken: 1.0", "spoken: 3.0", "refused"}
