@@ -15,7 +15,7 @@ Receiving, by number `s` of a message that opened, was signed and meant for this
 | s = last + 1, the message before was lost here | NEXT, marked as following a gap |
 | s > last + 1 | GAP: held 2 s for reordering, then accepted and marked |
 | s in a recorded gap, hashes fit on both sides where known | FILL |
-| a known neighbour's hash does not fit, or a second start | `ChainBrokenError`: discard and integrity alert |
+| a known neighbour's hash does not fit, a second start, or a number before the start | `ChainBrokenError`: alert |
 | s was accepted already, or lies below the window | `ReplayedError` |
 
 Freshness: |now − timestamp| ≤ 300 s; else only NEXT, FILL, START and MIDDLE, and not too old: now ≤ `expires_at` if
@@ -176,10 +176,12 @@ class ReceivingChain:
 
     `hashes`: of accepted messages whose successor is not accepted yet, by number. `claims`: the hash that an accepted
     message names for the one before it, by that one's number, while it is missing. Both stay inside the window.
+    `first`: the lowest number accepted.
     """
 
     chain_id: str
     window: Window
+    first: int
     hashes: Mapping[int, bytes]
     claims: Mapping[int, bytes]
     complete: bool
@@ -200,6 +202,7 @@ class ReceivingChain:
             "chain_id": self.chain_id,
             "size": self.window.size,
             "highest": self.window.highest,
+            "first": self.first,
             "seen": self.window.seen.to_bytes(-(-self.window.size // 8), "big"),
             "hashes": {str(number): value for number, value in self.hashes.items()},
             "claims": {str(number): value for number, value in self.claims.items()},
@@ -218,6 +221,7 @@ class ReceivingChain:
         return cls(
             chain_id=cast("str", kept["chain_id"]),
             window=window,
+            first=cast("int", kept["first"]),
             hashes={int(number): value for number, value in hashes.items()},
             claims={int(number): value for number, value in claims.items()},
             complete=cast("bool", kept["complete"]),
@@ -242,8 +246,10 @@ def take(
     claim = chain.claims.get(number)
     if claim is not None and not same(claim, ciphertext_hash):
         raise ChainBrokenError(f"message {number} is not the one that message {number + 1} follows")
-    if starts and (chain.complete or number > chain.last):
+    if starts and (chain.complete or number > chain.first):
         raise ChainBrokenError("a chain starts once")
+    if chain.complete and number < chain.first:
+        raise ChainBrokenError("a message before the start of its chain")
     place = Place.FILL if number <= chain.last else Place.NEXT if number == chain.last + 1 else Place.GAP
     return _accepted(chain, place, number, prev_message_hash, ciphertext_hash, starts=starts)
 
@@ -254,6 +260,7 @@ def _first(chain_id: str, number: int, prev_hash: bytes, ciphertext_hash: bytes,
     chain = ReceivingChain(
         chain_id=chain_id,
         window=Window().accept(number),
+        first=number,
         hashes={number: ciphertext_hash},
         claims={} if starts else {number - 1: prev_hash},
         complete=starts,
@@ -277,6 +284,7 @@ def _accepted(
         chain=replace(
             chain,
             window=window,
+            first=min(chain.first, number),
             hashes={at: value for at, value in hashes.items() if at >= lowest},
             claims={at: value for at, value in claims.items() if at >= lowest},
             complete=chain.complete or starts,

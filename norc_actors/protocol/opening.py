@@ -29,11 +29,11 @@ from norc_actors.ids import uuid_bytes
 
 from .canonical import Value
 from .chains import ChainBrokenError, Known, Place, ReceivingChain, ReplayedError, Step, in_time, known, take
-from .codec import Received, decode_as
+from .codec import Received, convert, decode_as
 from .conversations import State, audience
 from .devices import Device, EntryFault, OwnDevice
 from .errors import Code, ProtocolError
-from .messages import Inner, MessageReceived, Wrap
+from .messages import Inner, MessageReceived, SystemBody, Wrap
 from .prekeys import BundleSecret, OneTimeSecret
 from .sealing import content_names, needs_hybrid, signed_body
 from .sessions import (
@@ -316,10 +316,14 @@ def _check_signature(
 
 
 def _inner(data: bytes) -> Received[Inner]:
+    """The inner map, its body checked where its type has a struct."""
     try:
-        return decode_as(Inner, data)
+        inner = decode_as(Inner, data)
+        if inner.message.message_type == "system":
+            convert(inner.message.body, SystemBody)  # type: ignore[arg-type]
     except ProtocolError as error:
         raise MessageRefusedError(Cause.MALFORMED, error.detail) from error
+    return inner
 
 
 def _check_audience(received: MessageReceived, own: OwnDevice, state: State, session: ReceivingSession) -> None:

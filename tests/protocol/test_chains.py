@@ -153,6 +153,11 @@ def test_a_chain_starts_once_and_below_2_24():
     with pytest.raises(ChainBrokenError):
         accept(None, (2**24, ZERO_HASH, b"x" * 32))
     accept(None, (2**24 - 1, ZERO_HASH, b"x" * 32))
+    with pytest.raises(ChainBrokenError):
+        accept(chain, (FIRST - 1, b"x" * 32, b"y" * 32))
+    middle = accept(None, (FIRST + 3, b"x" * 32, b"y" * 32)).chain
+    with pytest.raises(ChainBrokenError):
+        accept(middle, (FIRST + 4, ZERO_HASH, b"z" * 32))
 
 
 def test_twice_or_far_behind_is_replay():

@@ -1,5 +1,7 @@
 """Sealing and opening: the recorded messages, every suite, every refusal, and the known attacks."""
 
+import time
+
 import pytest
 
 from norc_actors.crypto import padding
@@ -9,7 +11,7 @@ from norc_actors.crypto.signatures import SigningKey, verify
 from norc_actors.crypto.suites import PREFERENCE, SUITES
 from norc_actors.protocol import opening, sealing
 from norc_actors.protocol.chains import SendingChain
-from norc_actors.protocol.codec import convert, decode_as, to_map
+from norc_actors.protocol.codec import convert, decode_as, encode_map, to_map
 from norc_actors.protocol.conversations import State, direct_state, first_state, read_state, with_member, without_member
 from norc_actors.protocol.devices import Device, EntryFault, EntryRefusedError, KeyPeriod, OwnDevice, verify_entry
 from norc_actors.protocol.messages import Inner, MessageReceived, MessageSend
@@ -635,3 +637,57 @@ def test_server_sees_only_buckets():
     w = World()
     sizes = {len(w.a.send("x" * n, [w.bob_device]).message.ciphertext) for n in range(0, 3000, 37)}
     assert sizes <= {size + 16 for size in (256, 512, 1024, 2048, 4096)}
+
+
+# --- What is inside ---
+
+
+def test_a_system_message_has_a_body_of_its_kind(world):
+    good = world.a.send(Inner(message_type="system", body={"name": "Group", "new": 1}), world.targets)
+    assert world.b.open(world.to_bob(good), world.alice_device).inner.body["name"] == "Group"
+    bad = world.a.send(Inner(message_type="system", body={"name": 7}), world.targets)
+    with pytest.raises(MessageRefusedError) as refused:
+        world.b.open(world.to_bob(bad), world.alice_device)
+    assert refused.value.cause is Cause.MALFORMED
+
+
+def _sealed_raw(world, inner: bytes, monkeypatch):
+    """A message whose inner map is any bytes, otherwise made as always."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "encode", lambda message: inner)
+        return world.a.send("x", world.targets)
+
+
+def test_unknown_members_inside_are_handed_on(world, monkeypatch):
+    plain = {"message_type": "text", "body": "x", "colour": "green"}
+    received = world.to_bob(_sealed_raw(world, encode_map(plain), monkeypatch))
+    assert world.b.open(received, world.alice_device).extra == {"colour": "green"}
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b"", b"\x80", b"\xc0", b"\xff" * 20, encode_map({"message_type": "text"}),
+        encode_map({"message_type": "text", "body": {}}), encode_map({"message_type": "image", "body": "x"}),
+        encode_map({"message_type": "dance", "body": "x"}), encode_map({"message_type": "text", "body": "x"}) + b"\x00",
+        encode_map({"message_type": "text", "body": "x", "reply_to": "nonsense"}),
+    ],
+)  # fmt: skip
+def test_signed_nonsense_is_refused(world, inner, monkeypatch):
+    with pytest.raises(MessageRefusedError) as refused:
+        world.b.open(world.to_bob(_sealed_raw(world, inner, monkeypatch)), world.alice_device)
+    assert refused.value.cause is Cause.MALFORMED
+    assert refused.value.final
+
+
+def test_a_hundred_devices_in_under_50_ms():
+    w = World()
+    devices = [w.bob.device(w.bob.phone()) for _ in range(100)]
+    w.a.send("open the sessions", devices)
+    took = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        sealed = w.a.send("x" * 512, devices)
+        took.append(time.perf_counter() - begun)
+    assert len(sealed.message.encrypted_keys) == 100
+    assert min(took) < 0.05
