@@ -11,15 +11,23 @@ from norc_actors import limits
 from norc_actors.protocol.codec import Received, convert, decode_as, decode_map, encode, encode_map
 from norc_actors.protocol.delivery import Membership, Parts, judge, membership_of, shared_part, with_wrap, wraps_of
 from norc_actors.protocol.errors import Code, ProtocolError
-from norc_actors.protocol.messages import MessageReceived, MessageSend
+from norc_actors.protocol.messages import MessageReceived, MessageSend, Wrap
 from tests.support.vectors import section
 
 CASES = [message for case in section("messages") for message in case["messages"]]
 
 
 def received(case: dict[str, Any], **changes: Any) -> Received[MessageSend]:
+    """The recorded message as another implementation wrote it: read the strict way."""
     plain = decode_map(bytes.fromhex(case["message_send"]["msgpack"])) | changes
     return Received(convert(plain, MessageSend), encode_map(plain), plain)
+
+
+def as_we_write_it(message: Received[MessageSend]) -> Received[MessageSend]:
+    """The same message as our own encoder writes it: read the quick way."""
+    again = decode_as(MessageSend, encode(message.message))
+    assert again.exact
+    return again
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -39,6 +47,17 @@ def test_what_is_built_is_what_our_own_encoder_would_write() -> None:
     for device, wrap in wraps_of(message):
         built = with_wrap(shared_part(message, "alice@a.example", device, 1_790_000_001), device, wrap)
         assert encode(decode_as(MessageReceived, built).message) == built
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("supplement", [False, True])
+def test_the_quick_way_and_the_strict_way_build_the_same(case: dict[str, Any], supplement: bool) -> None:
+    strict = received(case, **({"supplement": True} if supplement else {}))
+    quick = as_we_write_it(strict)
+    assert dict(wraps_of(quick)) == {device: encode(convert(decode_map(w), Wrap)) for device, w in wraps_of(strict)}
+    for device, wrap in wraps_of(quick):
+        a, b = (shared_part(m, "alice@a.example", device, 1_790_000_001) for m in (strict, quick))
+        assert decode_map(with_wrap(a, device, wrap)) == decode_map(with_wrap(b, device, wrap))
 
 
 def test_unknown_members_survive() -> None:

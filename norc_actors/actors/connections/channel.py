@@ -7,12 +7,10 @@ writers, so the order of the seals is the order on the wire, whoever sends.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from norc_actors.ids import Clock
 from norc_actors.net.websocket import WebSocket
 from norc_actors.protocol.codec import Received, code_of, decode, encode
-from norc_actors.protocol.handshake import Established
 from norc_actors.protocol.schema import Message
-from norc_actors.protocol.sealed import Discarded, Opened, Rekeyed
+from norc_actors.protocol.sealed import Discarded, Opened, Rekeyed, SealedSession
 from norc_actors.protocol.states import Link
 
 
@@ -27,13 +25,11 @@ class Encoded:
 class Channel:
     """See the module. `discarded` counts frames that did not open and got no answer (row B65)."""
 
-    __slots__ = ("_clock", "_sealed", "_socket", "discarded", "established", "link")
+    __slots__ = ("_sealed", "_socket", "discarded", "link")
 
-    def __init__(self, socket: WebSocket, established: Established, link: Link, clock: Clock) -> None:
+    def __init__(self, socket: WebSocket, sealed: SealedSession, link: Link) -> None:
         self._socket = socket
-        self._sealed = established.sealed
-        self._clock = clock
-        self.established = established
+        self._sealed = sealed
         self.link = link
         self.discarded = 0
 

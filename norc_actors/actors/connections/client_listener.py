@@ -14,7 +14,18 @@ from norc_actors import limits
 from norc_actors.actors import names
 from norc_actors.actors.connections.connection_worker import Authenticated, ConnectionWorker, Door
 from norc_actors.net.listener import accept_forever
-from supervision import ActorRef, CallTimeout, ChildSpec, Down, GenServer, Mailbox, MaxChildren, ServerDown, start_child
+from supervision import (
+    ActorRef,
+    CallTimeout,
+    ChildSpec,
+    Down,
+    GenServer,
+    Mailbox,
+    MaxChildren,
+    MonitorRef,
+    ServerDown,
+    start_child,
+)
 
 log = structlog.get_logger("norc.listener")
 
@@ -25,7 +36,7 @@ class ClientListener(GenServer):
     def __init__(self, *, listeners: list[trio.SocketListener], door: Door) -> None:
         self._listeners = listeners
         self._door = door
-        self._greeting: dict[ActorRef, str] = {}
+        self._greeting: dict[ActorRef, tuple[str, MonitorRef]] = {}
         self._by_source: Counter[str] = Counter()
         self._accepted = 0
         self._refused = 0
@@ -69,9 +80,8 @@ class ClientListener(GenServer):
             await self._turn_away(stream, source, str(error))
             return
         self._accepted += 1
-        self._greeting[worker] = source
+        self._greeting[worker] = source, self.monitor(worker)
         self._by_source[source] += 1
-        self.monitor(worker)
 
     async def _turn_away(self, stream: trio.SocketStream, source: str, why: str) -> None:
         self._refused += 1
@@ -79,8 +89,10 @@ class ClientListener(GenServer):
         await trio.aclose_forcefully(stream)
 
     def _no_longer_greeting(self, worker: ActorRef) -> None:
-        source = self._greeting.pop(worker, None)
-        if source is not None:
+        greeting = self._greeting.pop(worker, None)
+        if greeting is not None:
+            source, monitor = greeting
+            self.demonitor(monitor)
             self._by_source[source] -= 1
             if not self._by_source[source]:
                 del self._by_source[source]

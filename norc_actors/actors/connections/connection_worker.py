@@ -87,7 +87,6 @@ class ConnectionWorker(GenServer):
         self._stream = stream
         self._source = source
         self._door = door
-        self._greeting = Greeting(offer=door.offer, clock=door.clock, random=door.random)
         self._channel: Channel | None = None
         self._outlet: Outlet | None = None
         self._requests: Requests | None = None
@@ -97,6 +96,7 @@ class ConnectionWorker(GenServer):
         self._receipts_out = 0
         self._pinged: tuple[int, int] | None = None
         self._last_word: Close | None = None
+        self._heard_at = 0.0
 
     async def init(self) -> None:
         self.spawn(self._read)
@@ -138,9 +138,7 @@ class ConnectionWorker(GenServer):
         await self._say_goodbye()
 
     async def _converse(self, socket: WebSocket) -> None:
-        with trio.fail_after(limits.HANDSHAKE_SECONDS) as deadline:
-            channel = self._channel = await self._greeting.handshake(self.system, socket)
-            outlet = await self._greeting.admit(self.system, channel, self.ref, self._source, deadline)
+        channel, outlet = await self._greet(socket)
         router = self.system.whereis(names.MESSAGE_ROUTER)
         if router is None:
             raise ProtocolError(Code.SERVER, "no router", retry_after=limits.RESTART_RETRY_SECONDS)
@@ -155,13 +153,21 @@ class ConnectionWorker(GenServer):
         )
         await self.system.ref(names.CLIENT_LISTENER).cast(Authenticated(self.ref))
         await requests.welcome()
-        self._outlet, self._requests = outlet, requests
+        self._outlet, self._requests, self._heard_at = outlet, requests, trio.current_time()
         self.send_after(limits.PING_SECONDS, _Tick())
         self.ref.cast_nowait(_Fetch())
         while True:
-            with trio.fail_after(limits.DEAD_PEER_SECONDS):
-                received = await channel.receive()
+            received = await channel.receive()
+            self._heard_at = trio.current_time()
             await self._take(received, outlet, requests)
+
+    async def _greet(self, socket: WebSocket) -> tuple[Channel, Outlet]:
+        greeting = Greeting(offer=self._door.offer, clock=self._door.clock, random=self._door.random)
+        with trio.fail_after(limits.HANDSHAKE_SECONDS) as deadline:
+            channel, established = await greeting.handshake(self.system, socket)
+            self._channel = channel
+            outlet = await greeting.admit(self.system, channel, established, self.ref, self._source, deadline)
+        return channel, outlet
 
     async def _take(self, received: Received[Message], outlet: Outlet, requests: Requests) -> None:
         match received.message:
@@ -220,6 +226,9 @@ class ConnectionWorker(GenServer):
             case Timeout():
                 await self._flush()
             case _Tick():
+                if trio.current_time() - self._heard_at >= limits.DEAD_PEER_SECONDS - limits.PING_SECONDS:
+                    self.stop()  # it left the ping before this one unanswered
+                    return
                 self._ping()
                 self.send_after(limits.PING_SECONDS, _Tick())
                 await self._flush()
@@ -243,7 +252,7 @@ class ConnectionWorker(GenServer):
 
     def _settled(self, settled: Settled) -> None:
         if self._requests is not None:
-            self._requests.submissions.release()
+            self._requests.submission_settled()
         now = self._door.clock()
         ack = MessageAck(
             message_id=settled.message_id,

@@ -11,6 +11,8 @@ from supervision import System
 class Directory:
     """Device → its one live outlet; user → the outlets of all connected devices."""
 
+    __slots__ = ("_devices", "_users")
+
     def __init__(self, system: System) -> None:
         self._devices = system.registry("devices", keys="unique")
         self._users = system.registry("users", keys="duplicate")

@@ -57,7 +57,7 @@ class Greeting:
     clock: Clock
     random: Random
 
-    async def handshake(self, system: System, socket: WebSocket) -> Channel:
+    async def handshake(self, system: System, socket: WebSocket) -> tuple[Channel, Established]:
         """connection_request → connection_accepted. Raises `ProtocolError` after the refusal was sent."""
         link = Link("server")
         handshake = ServerHandshake(self.offer, random=self.random)
@@ -75,34 +75,47 @@ class Greeting:
             raise
         link.state = "unauthenticated"
         await socket.send(frame)
-        return Channel(socket, established, link, self.clock)
+        return Channel(socket, established.sealed, link), established
 
     async def admit(
-        self, system: System, channel: Channel, worker: ActorRef, source: str, deadline: trio.CancelScope
+        self,
+        system: System,
+        channel: Channel,
+        established: Established,
+        worker: ActorRef,
+        source: str,
+        deadline: trio.CancelScope,
     ) -> Outlet:
         """Serve an unauthenticated connection until its device has authenticated."""
-        established = channel.established
         challenge = AuthChallenge(established.auth_challenge, self.clock())
         while True:
             received = await channel.receive()
             match received.message:
                 case AuthRequest() as request:
-                    return await self._authenticate(system, channel, request, challenge, worker)
+                    return await self._authenticate(system, channel, established, request, challenge, worker)
                 case DeviceRegister():
-                    await self._register(system, channel, received.narrow(DeviceRegister), worker, source, deadline)
+                    await self._register(
+                        system, channel, established, received.narrow(DeviceRegister), worker, source, deadline
+                    )
                 case Ping(timestamp=timestamp):
                     await channel.send(Pong(timestamp=timestamp))
                 case other:
                     raise ProtocolError(Code.WRONG_STATE, f"{type(other).__name__} before authentication")
 
     async def _authenticate(
-        self, system: System, channel: Channel, request: AuthRequest, challenge: AuthChallenge, worker: ActorRef
+        self,
+        system: System,
+        channel: Channel,
+        established: Established,
+        request: AuthRequest,
+        challenge: AuthChallenge,
+        worker: ActorRef,
     ) -> Outlet:
         now, device_id = self.clock(), request.device_id
         row = await system.ref(names.ACCOUNT_STORE).call(Accounts(lambda store: store.device(device_id)))
         usable = row if row is not None and _may_connect(row, request, now) else None
         public_key = None if usable is None else usable.public_key
-        verify_auth(request, public_key, th=channel.established.th, challenge=challenge.take(now), now=now)
+        verify_auth(request, public_key, th=established.th, challenge=challenge.take(now), now=now)
         if usable is None:
             raise ProtocolError(Code.AUTHENTICATION, "no usable device")
         await system.ref(names.ACCOUNT_STORE).call(Accounts(lambda store: store.seen(device_id, now=int(now))))
@@ -124,6 +137,7 @@ class Greeting:
         self,
         system: System,
         channel: Channel,
+        established: Established,
         received: Received[DeviceRegister],
         worker: ActorRef,
         source: str,
@@ -141,7 +155,7 @@ class Greeting:
             response = (await channel.receive()).message
             if not isinstance(response, RegistrationResponse):
                 raise ProtocolError(Code.WRONG_STATE, "no registration_response")
-            self._check_response(channel.established, received, challenge, response)
+            self._check_response(established, received, challenge, response)
             if register.user_key is None:  # held: the worker sends the success when it comes
                 deadline.deadline = trio.current_time() + limits.ENROLMENT_HOLD_SECONDS + limits.HANDSHAKE_SECONDS
             success = await registrar.call(Enrol(worker, received, worked=difficulty > 0))

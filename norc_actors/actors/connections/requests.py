@@ -36,8 +36,12 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class Requests:
-    """The requests of one authenticated connection. `router` is the life of the router that this connection lives
-    with."""
+    """The requests of one authenticated connection. `router` is the life of the router that it lives with."""
+
+    __slots__ = (
+        "_clock", "_directory", "_lookups", "_messages", "_outlet", "_parts", "_room", "_router", "_send", "_session",
+        "_submitted", "_system",
+    )  # fmt: skip
 
     def __init__(
         self, *, system: System, outlet: Outlet, router: ActorRef, rates: Rates, clock: Clock, send: Send
@@ -53,7 +57,8 @@ class Requests:
         self._messages = TokenBucket(rate=rates.messages_per_minute / 60, burst=rates.messages_burst, now=now)
         self._lookups = TokenBucket(rate=rates.key_lookups_per_minute / 60, burst=rates.key_lookups_per_minute, now=now)
         self._parts = Parts()
-        self.submissions = trio.Semaphore(limits.SUBMISSION_WINDOW)
+        self._submitted = 0
+        self._room: trio.Event | None = None
 
     async def welcome(self) -> None:
         """What a device is told after `auth_response`: its prekeys, and who waits for its user's approval."""
@@ -74,6 +79,13 @@ class Requests:
             await self._refuse(message, Code.NOT_PERMITTED)
         except (ServerDown, CallTimeout):
             await self._refuse(message, Code.SERVER, retry_after=limits.RESTART_RETRY_SECONDS)
+
+    def submission_settled(self) -> None:
+        """A submission has its answer: there is room for another."""
+        self._submitted -= 1
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     async def _serve(self, received: Received[Message]) -> None:  # noqa: C901 - one line a type
         match received.message:
@@ -122,7 +134,10 @@ class Requests:
             raise ProtocolError(Code.RATE_MESSAGES, "messages", retry_after=int(wait) + 1)
         whole = self._parts.add(received)
         if whole is not None:
-            await self.submissions.acquire()
+            while self._submitted >= limits.SUBMISSION_WINDOW:
+                self._room = trio.Event()
+                await self._room.wait()
+            self._submitted += 1
             await self._router.cast(Submit(self._outlet, whole))
 
     async def _read(self, receipt: m.ReadReceipt) -> None:
