@@ -15,15 +15,18 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def client_context(ca: Path | None = None) -> ssl.SSLContext:
-    """A client's context: trusts the CA certificates in the file `ca` alone, without one the system's.
+def client_context(ca: Path | None = None, *, pem: str | None = None) -> ssl.SSLContext:
+    """A client's context: trusts the CA certificates in the file `ca` or in the text `pem` alone, without both the
+    system's.
 
     Raises `TLSConfigurationError`.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks name and chain
     _only_tls13(context)
     try:
-        if ca is None:
+        if pem is not None:
+            context.load_verify_locations(cadata=pem)
+        elif ca is None:
             context.load_default_certs()
         else:
             context.load_verify_locations(cafile=str(ca))

@@ -182,6 +182,7 @@ class TLSStream(trio.abc.Stream):
                     await self._wait(trio.lowlevel.wait_writable)
         except OSError as error:
             self._error = error
+            self._ended()
             self._check()
             raise trio.BrokenResourceError("the connection broke") from error
         finally:
