@@ -108,9 +108,9 @@ DEFAULTS_ADVICE = "Correct it and try again; every key with its default: norc in
 def _set_up_errors() -> tuple[type[Exception], ...]:
     """Errors of configuration and key files, whose text says all; imported late to keep the command line quick."""
     from norc_actors.config import ConfigError
-    from norc_actors.devpki import DevError
+    from norc_actors.devpki import KeyFileError
 
-    return ConfigError, DevError
+    return ConfigError, KeyFileError
 
 
 _OS_ADVICE = {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from norc_actors.cli.opening import open_client, run
+from norc_actors.cli.opening import empty_outbox, open_client, run
 from norc_actors.cli.options import Json, KeyFile, Profile, Within
 from norc_actors.cli.output import JsonValue, Output, printable, table
 from norc_actors.ids import parse_user_id
@@ -61,7 +61,7 @@ def create(
     async def main() -> "Group":
         async with open_client(profile, key_file, within=within) as client:
             made = await client.create_group(name, users)
-            await client.wait_outbox_empty()  # the name travels as a message: without it the members see none
+            await empty_outbox(client, within)  # the name travels as a message: without it the members see none
             return made
 
     made = run(main)
@@ -84,7 +84,7 @@ def add(
     async def main() -> "Group":
         async with open_client(profile, key_file, within=within) as client:
             changed = await client.add_member(await client.group(which), user_id, role.value)
-            await client.wait_outbox_empty()
+            await empty_outbox(client, within)
             return changed
 
     changed = run(main)
@@ -125,7 +125,7 @@ def rename(
     async def main() -> "Group":
         async with open_client(profile, key_file, within=within) as client:
             changed = await client.rename_group(await client.group(which), name)
-            await client.wait_outbox_empty()
+            await empty_outbox(client, within)
             return changed
 
     changed = run(main)

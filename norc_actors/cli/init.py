@@ -17,7 +17,7 @@ GENEROUS = """
 [limits]
 messages_per_minute = 600000
 messages_burst = 600000
-key_requests_per_minute = 60000
+key_lookups_per_minute = 60000
 registrations_per_hour = 10000
 """
 """Limits for the demo and for benchmarks, whose clients send more in a second than a person in an hour."""

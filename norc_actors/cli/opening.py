@@ -87,3 +87,18 @@ def run(main: Callable[[], Awaitable[R]]) -> R:
     import trio
 
     return trio.run(main)
+
+
+async def empty_outbox(client: "Client", within: float) -> None:
+    """Wait until everything in the outbox has left; `CliError` (offline) if that takes longer than `within` seconds."""
+    import trio
+
+    with trio.move_on_after(within):
+        await client.wait_outbox_empty()
+        return
+    raise CliError(
+        f"{await client.outbox_count()} messages still wait in the outbox after {within:g} s.",
+        "They are safe and leave with the next command that reaches the server.",
+        code="offline",
+        exit_code=Exit.OFFLINE,
+    )
