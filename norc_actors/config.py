@@ -14,14 +14,12 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
 from norc_actors import limits
 from norc_actors.ids import InvalidIdError, ServerId, parse_server_id
-
-_S = TypeVar("_S", bound=msgspec.Struct)
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -205,12 +203,22 @@ def _convert(values: dict[str, Any], where: _Where) -> Config:
         found: Any = values
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None
-        raise where.error(keys, f"{text[0].lower()}{text[1:].replace('`', '')}, not {found!r}") from None
+        expected = _choices(keys) or text.partition(", got ")[0].replace("`", "").replace("Expected", "expected")
+        raise where.error(keys, f"{expected}, not {found!r}") from None
+
+
+def _choices(keys: tuple[str, ...]) -> str | None:
+    """What a key of few possible values expects."""
+    kind: Any = Config
+    for key in keys:
+        kind = next((field.type for field in msgspec.structs.fields(kind) if field.name == key), None)
+    values = get_args(kind) if get_origin(kind) is Literal else ()
+    return f"expected one of {', '.join(map(str, values))}" if values else None
 
 
 def _path(kind: type, value: object) -> Path:
     if kind is not Path or not isinstance(value, str):
-        raise msgspec.ValidationError(f"Expected a path as text, got {type(value).__name__}")
+        raise ValueError("expected a path as text")  # msgspec adds where
     return Path(value)
 
 
