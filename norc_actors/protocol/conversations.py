@@ -269,10 +269,13 @@ def _check_direct(state: State, previous: State) -> None:
         raise StateRefusedError("a direct conversation keeps its two members")
 
 
-def verify_state(state: SignedMap, signature: bytes, *, previous: State | None, signer: Device, at: int) -> State:
+def verify_state(
+    state: SignedMap, signature: bytes, *, previous: State | None, signer: Device, at: int | None
+) -> State:
     """The state, if `signer` (a device under a pinned user key) signed it and may follow `previous`.
 
-    `at`: the time by which the signer's keys are judged (of receipt by the home server; now, for a new one).
+    `at`: the time by which the signer's keys are judged: now for a new state; None for a stored one, which carries no
+    time and whose signer may have rotated its key, or left, since.
     `StateRefusedError`, or `BadSignatureError`.
     """
     typed = read_state(state)

@@ -203,6 +203,20 @@ def test_members_are_sorted_once_each_and_bounded():
         c.without_member(alone, g.user("alice"), g.user("alice"), g.signing("alice"))
 
 
+def test_a_stored_state_outlives_its_signers_device(group):
+    changed = c.without_member(group.state, group.user("alice"), group.user("dave"), group.signing("alice"))
+    arguments = {"previous": group.state, "signer": group.device("alice", revoked_at=NOW - 1)}
+    c.verify_state(changed.map, group.sign("alice", changed), at=None, **arguments)
+    with pytest.raises(BadSignatureError):
+        c.verify_state(changed.map, group.sign("bob", changed), at=None, **arguments)
+
+
+def test_states_are_made_whole_or_not_at_all():
+    g = Group()
+    with pytest.raises(StateRefusedError, match="malformed"):
+        c.first_state("no uuid", "group", {g.user("alice"): ("owner", g.key("alice"))})
+
+
 def test_ghost_member_key():
     g = Group()
     c.check_member_key(g.state, g.user("dave"), g.key("dave"))

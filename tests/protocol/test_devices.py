@@ -227,6 +227,7 @@ def test_for_seven_days_both_keys_verify(bob):
     assert device.keys_at(at) == (new, old)
     assert device.keys_at(at + 7 * DAY) == (new, old)
     assert device.keys_at(at + 7 * DAY + 1) == (new,)
+    assert check(bob, phone, entry, revoked_at=NOW).keys_at(None) == (new, old)
 
 
 def test_older_records_of_others_do_not_count(bob):

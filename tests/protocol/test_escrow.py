@@ -36,6 +36,19 @@ def test_round_trip_and_alterations(algorithm):
             open_escrow({**stored, member: value}, "Café", cost=CHEAP)
 
 
+def test_an_escrow_holds_the_key_that_it_names():
+    """A map that was made with the right passphrase but around another private key, or none."""
+    alice = Person("alice", make_server(), algorithm="p256")
+    named = alice.user_key.public_key
+    for private in (Person("bob", make_server(), algorithm="p256").user_key.private_bytes(), bytes(32)):
+        salt, nonce = bytes(16), bytes(12)
+        aad = b"norc:escrow:v1" + len(alice.user_id).to_bytes(4, "big") + alice.user_id.encode() + named
+        ciphertext = AESGCM(derive_key("x", salt, CHEAP)).encrypt(nonce, private, aad)
+        escrow = {"v": 1, "user_id": alice.user_id, "user_key": named, "salt": salt, "nonce": nonce}
+        with pytest.raises(DecryptionFailedError, match="escrow holds"):
+            open_escrow({**escrow, "ciphertext": ciphertext}, "x", cost=CHEAP)
+
+
 @pytest.mark.parametrize(("algorithm", "aead"), [("ed25519", ChaCha20Poly1305), ("p256", AESGCM)])
 def test_the_formula(algorithm, aead):
     alice = Person("alice", make_server(), algorithm=algorithm)

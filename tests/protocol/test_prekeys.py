@@ -88,6 +88,8 @@ def test_what_a_server_takes(bob):
         prekeys.verify_upload(key, None, [{**keys[0], "one_time_id": 9}])
     with pytest.raises(PrekeyRefusedError, match="signed"):
         prekeys.verify_upload(bob.phone().key.public_key, phone.entry["bundle"], [])
+    with pytest.raises(PrekeyRefusedError, match="bytes"):
+        prekeys.verify_upload(key, {**phone.entry["bundle"], "signature": "text"}, [])
     with pytest.raises(ValueError, match="batch"):
         prekeys.make_one_time_keys(phone.key, 10, 101, bob.random)
 

@@ -522,6 +522,123 @@ def test_ended_sessions_seal_nothing(world):
         sealing.seal(outgoing, own=world.phone.own, chain=chain, targets=[target], now=NOW, random=world.a.random)
 
 
+# --- Misuse and odd cases ---
+
+
+def _target(world, device, phone=None, **changes):
+    session = open_session((phone or world.phone).own, device, now=NOW, random=world.a.random)
+    return sealing.Target(device=device, session=replace_fields(session, **changes))
+
+
+def replace_fields(session, **changes):
+    return type(session).from_map({**session.to_map(), **changes})
+
+
+def test_targets_that_are_refused(world):
+    outgoing = sealing.Outgoing(
+        message_id="00000000-0000-4000-8000-000000000001", state=world.state, inner=text("x"),
+        timestamp_us=NOW * 10**6, classification="secret",
+    )  # fmt: skip
+    chain = SendingChain.start(world.state.conversation_id, world.a.random)
+    arguments = {"own": world.phone.own, "now": NOW, "random": world.a.random}
+    bob = _target(world, world.bob_device)
+    for targets, match in (
+        ([bob, bob], "two recipients"),
+        ([sealing.Target(device=world.laptop_device, session=bob.session)], "another device"),
+        ([_target(world, world.alice_device, world.laptop)], "itself"),
+        ([_target(world, world.bob_device, suite="0001")], "hybrid session"),
+    ):
+        with pytest.raises(sealing.SealRefusedError, match=match):
+            sealing.seal(outgoing, chain=chain, targets=targets, **arguments)
+    elsewhere = SendingChain.start("00000000-0000-4000-8000-000000000009", world.a.random)
+    with pytest.raises(sealing.SealRefusedError, match="chain"):
+        sealing.seal(outgoing, chain=elsewhere, targets=[bob], **arguments)
+
+
+def test_a_later_device_without_the_suite_needs_a_new_message(world):
+    sealed = world.a.send("x", [world.bob_device])
+    old = world.bob.device(world.bob.phone(suites=["0001"]))
+    with pytest.raises(sealing.SealRefusedError, match="new message"):
+        sealing.supplement(
+            sealed.message, sealed.content_key, own=world.phone.own, state=world.state,
+            targets=[_target(world, old)], now=NOW,
+        )  # fmt: skip
+
+
+def test_hashes_of_sent_and_received_agree(world):
+    sealed = world.a.send("x", world.targets)
+    assert sealing.ciphertext_hash(sealed.message) == sealing.ciphertext_hash(world.to_bob(sealed))
+    assert sealing.ciphertext_hash(sealed.message) == sealed.ciphertext_hash == world.a.chain.last_hash
+
+
+def _refusal(world, received, **changes):
+    with pytest.raises(MessageRefusedError) as refused:
+        world.b.open(received, changes.pop("sender", world.alice_device), **changes)
+    return refused.value.cause
+
+
+def test_causes_before_the_ciphertext_is_opened(world):
+    sealed = world.a.send("x", world.targets)
+    received = world.to_bob(sealed)
+    fips = OwnDevice(
+        user_id=world.bob.user_id, device_id=world.bobs.id, key=world.bobs.key, e2e_suites=("0102", "0002")
+    )
+    assert _refusal(world, received, own=fips) is Cause.NOT_OPENED
+    assert _refusal(world, delivered(sealed.message, world.phone, world.laptop.id)) is Cause.MALFORMED
+    assert _refusal(world, received, session_ended=True) is Cause.KEY_USED
+    assert _refusal(world, received, bundle=None) is Cause.UNKNOWN_SESSION
+    revoked = world.alice.device(world.phone, revoked_at=NOW)
+    assert _refusal(world, received, sender=revoked) is Cause.UNTRUSTED_DEVICE
+    plain = to_map(received)
+    plain["encrypted_keys"][world.bobs.id]["session_id"] = sealed.message.message_id
+    assert _refusal(world, convert(plain, MessageReceived)) is Cause.MALFORMED
+    del plain["encrypted_keys"][world.bobs.id]["open"]
+    assert _refusal(world, convert(plain, MessageReceived)) is Cause.UNKNOWN_SESSION
+
+
+def test_what_belongs_to_another_message_is_a_bug_of_the_caller(world):
+    first, second = (world.to_bob(world.a.send("x", [world.bob_device])) for _ in range(2))
+    opened = world.b.open(first, world.alice_device)
+    other_state = direct_state(
+        "00000000-0000-4000-8000-000000000001", world.alice.user_id, b"a" * 32, world.bob.user_id, b"b" * 32
+    )
+    for changes, match in (
+        ({"session": replace_fields(opened.session, session_id=first.message_id)}, "session"),
+        ({"chain": replace_fields(opened.chain, chain_id=first.message_id)}, "chain"),
+        ({"state": other_state}, "state"),
+        ({"sender": world.laptop_device}, "sender"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            world.b.open(second, changes.pop("sender", world.alice_device), **changes)
+
+
+def test_causes_of_refused_entries():
+    assert opening.cause_of(EntryFault.USER_KEY_CHANGED) is Cause.KEY_CHANGED
+    assert opening.cause_of(EntryFault.USER_KEY_UNKNOWN) is Cause.KEY_CHANGED
+    assert opening.cause_of(EntryFault.EXPIRED) is Cause.UNTRUSTED_DEVICE
+    assert str(MessageRefusedError(Cause.STALE)) == "stale"
+
+
+def test_secret_content_in_a_classical_session_is_refused(world):
+    """A sender that breaks the rule: hybrid suite, but the key came through a classical session."""
+    own = world.phone.own
+    classical = OwnDevice(user_id=own.user_id, device_id=own.device_id, key=own.key, e2e_suites=("0001",))
+    session = open_session(classical, world.bob_device, now=NOW, random=world.a.random)
+    chain = SendingChain.start(world.state.conversation_id, world.a.random)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealing, "needs_hybrid", lambda classification: False)
+        outgoing = sealing.Outgoing(
+            message_id="00000000-0000-4000-8000-000000000001", state=world.state, inner=text("x"),
+            timestamp_us=NOW * 10**6, classification="secret",
+        )  # fmt: skip
+        sealed = sealing.seal(
+            outgoing, own=own, chain=chain, targets=[sealing.Target(device=world.bob_device, session=session)], now=NOW,
+            random=world.a.random,
+        )  # fmt: skip
+    assert sealed.message.suite == "0101"
+    assert _refusal(world, world.to_bob(sealed)) is Cause.MALFORMED
+
+
 # --- Stale lists and supplements ---
 
 
@@ -578,7 +695,7 @@ def test_a_gap_is_held_and_then_marked(world):
     world.b.open(world.to_bob(first), world.alice_device)
     assert world.b.open(world.to_bob(third), world.alice_device, held=False) == Hold()
     late = world.b.open(world.to_bob(third), world.alice_device, held=True)
-    assert (late.place, late.after_gap) == ("gap", True)
+    assert (late.place, late.after_gap, late.incomplete) == ("gap", True, True)
     filled = world.b.open(world.to_bob(second), world.alice_device)
     assert (filled.place, filled.after_gap) == ("fill", False)
 

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from norc_actors.crypto.suites import PREFERENCE
+from norc_actors.crypto import kem
+from norc_actors.crypto import sessions as schedule
+from norc_actors.crypto.suites import PREFERENCE, SUITES
 from norc_actors.limits import SESSION_KEPT_SECONDS, SESSION_SECONDS
 from norc_actors.protocol import sessions
 from norc_actors.protocol.canonical import canonical
@@ -206,6 +208,40 @@ def test_no_session_towards_an_expired_or_keyless_device():
     del p.b.entry["bundle"]
     with pytest.raises(PrekeyRefusedError, match="no prekeys"):
         p.open()
+
+
+@pytest.mark.parametrize("member", ["x25519", "mlkem768"])
+def test_a_prekey_that_is_no_key_is_refused(member):
+    """Signed by the device all the same: a small-order point, an ML-KEM key out of range."""
+    p = Pair()
+    value = {"x25519": bytes(32), "mlkem768": b"\xff" * 1184}[member]
+    bundle = {**p.b.entry["bundle"], member: value}
+    bundle["signature"] = p.b.key.sign("prekey:v1", canonical(bundle, ("signature",)))
+    p.b.entry["bundle"] = bundle
+    with pytest.raises(PrekeyRefusedError, match="no usable key"):
+        p.open()
+
+
+def test_a_hybrid_open_to_a_bundle_without_ml_kem_does_not_open():
+    p = Pair()
+    sending = p.open()
+    bundle = BundleSecret(prekey_id=1, x25519=p.b.bundles[1].x25519, mlkem_seed=None, not_after=2**40)
+    with pytest.raises(OpenRefusedError) as refused:
+        p.accept(sending, bundle=bundle)
+    assert refused.value.fault is OpenFault.NOT_OPENED
+
+
+@pytest.mark.parametrize("suite", ["0001", "0101"])
+def test_the_schedule_takes_ml_kem_exactly_in_a_hybrid_suite(suite):
+    hybrid = SUITES[suite].hybrid
+    keys = {"x25519": kem.x25519_public(bytes(31) + b"\1")}
+    seed = bytes(64)
+    wrong = schedule.Prekeys(**keys, mlkem768=None if hybrid else kem.mlkem_public(seed))
+    with pytest.raises(ValueError, match="hybrid"):
+        schedule.agree_sender(SUITES[suite], bytes(31) + b"\2", wrong)
+    secrets = schedule.PrekeySecrets(x25519=bytes(31) + b"\1", mlkem_seed=None if hybrid else seed)
+    with pytest.raises(ValueError, match="hybrid"):
+        schedule.agree_receiver(SUITES[suite], secrets, wrong, keys["x25519"], None)
 
 
 # --- The chain ---
