@@ -487,6 +487,28 @@ def test_observers_do_not_send(world):
         world.a.send("x", [world.bob_device])
 
 
+def test_receivers_refuse_an_observer_too(world, monkeypatch):
+    """A home server that lets an observer speak is no help to it."""
+    world.a.state = world.b.state = _group(world, alice="observer", bob="owner")
+    monkeypatch.setattr(sealing, "_check_outgoing", lambda *_: None)
+    received = world.to_bob(world.a.send("x", [world.bob_device]))
+    with pytest.raises(MessageRefusedError) as refused:
+        world.b.open(received, world.alice_device)
+    assert refused.value.cause is Cause.WRONG_AUDIENCE
+
+
+def test_stale_list(world):
+    """A server that keeps showing a device after its record ran out, or that withholds a revocation once known."""
+    year = NOW + 365 * 86400
+    world.a.sending[world.bobs.id] = open_session(world.phone.own, world.bob_device, now=NOW, random=world.a.random)
+    with pytest.raises(EntryRefusedError) as refused:
+        world.a.send("x", [world.bob_device], now=year)
+    assert refused.value.fault is EntryFault.EXPIRED
+    with pytest.raises(EntryRefusedError) as refused:
+        world.a.send("x", [world.bob.device(world.bobs, revoked_at=NOW + 1)])
+    assert refused.value.fault is EntryFault.REVOKED
+
+
 def test_a_removed_member_is_not_written_to(world):
     state = _group(world, alice="owner", bob="member", carol="member")
     world.a.state = without_member(state, world.alice.user_id, world.bob.user_id, world.phone.key.public_key)
