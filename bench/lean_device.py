@@ -35,6 +35,10 @@ M = TypeVar("M", bound=Message)
 SUITES = ("0101", "0102", "0001", "0002")
 
 
+class UnexpectedError(Exception):
+    """The server answered with something else."""
+
+
 @dataclass
 class LeanDevice:
     """Keys and names of a device, and, inside `connected`, its connection."""
@@ -69,9 +73,7 @@ class LeanDevice:
 
     async def enrol(self, line: "Line", link: EnrolmentLink) -> None:
         """Register as the user's first device."""
-        record = make_record(
-            self.user_id, self.device_id, self.key.public_key, now=int(time.time()), e2e_suites=SUITES
-        )
+        record = make_record(self.user_id, self.device_id, self.key.public_key, now=int(time.time()), e2e_suites=SUITES)
         register = convert(
             {
                 "type": "device_register",
@@ -241,5 +243,5 @@ class Line:
         """The next message, which must be of this kind."""
         message = await self.receive()
         if not isinstance(message, kind):
-            raise AssertionError(f"{message} instead of {kind.__name__}")
+            raise UnexpectedError(f"{message} instead of {kind.__name__}")
         return message

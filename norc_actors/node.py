@@ -73,10 +73,14 @@ class Node:
         host, port = bound_address(listeners[0])
         address = f"{host}:{port}"
         parts = self._parts(listeners, address)
-        async with start_tree(node(parts), System(), stop_within=limits.SHUTDOWN_SECONDS):
-            log.info("serving", server_id=self.config.server_id, address=address, pid=os.getpid())
-            task_status.started(address)
-            await trio.sleep_forever()
+        try:
+            async with start_tree(node(parts), System(), stop_within=limits.SHUTDOWN_SECONDS):
+                log.info("serving", server_id=self.config.server_id, address=address, pid=os.getpid())
+                task_status.started(address)
+                await trio.sleep_forever()
+        finally:
+            for listener in listeners:
+                listener.socket.close()
 
     def _parts(self, listeners: list[trio.SocketListener], address: str) -> Parts:
         config, rates = self.config, self.config.limits
