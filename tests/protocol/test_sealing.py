@@ -168,9 +168,9 @@ class World:
         return delivered(sealed.message, self.phone, self.bobs.id, **changes)
 
 
-@pytest.fixture
-def world():
-    return World()
+@pytest.fixture(params=[("ed25519", PREFERENCE), ("p256", ("0102", "0002"))], ids=["ed25519", "p256"])
+def world(request):
+    return World(*request.param)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -332,7 +332,8 @@ def test_forward_secrecy(world):
     with pytest.raises(MessageRefusedError) as refused:
         thief.open(first, world.alice_device)
     assert refused.value.cause is Cause.UNKNOWN_SESSION
-    used = schedule.message_key(SUITES["0101"], world.b.receiving[sender_stolen.session_id].chain_key)
+    suite = SUITES[first.suite]
+    used = schedule.message_key(suite, world.b.receiving[sender_stolen.session_id].chain_key)
     wrap = first.encrypted_keys[world.bobs.id]
     names = schedule.WrapNames(
         sender_user=b"alice@a.example", sender_device=bytes.fromhex(world.phone.id.replace("-", "")),
@@ -341,7 +342,7 @@ def test_forward_secrecy(world):
         session_id=bytes.fromhex(wrap.session_id.replace("-", "")), index=0,
     )  # fmt: skip
     with pytest.raises(DecryptionFailedError):
-        schedule.unwrap_content_key(SUITES["0101"], used, first.key_commitment, names, wrap.wrapped)
+        schedule.unwrap_content_key(suite, used, first.key_commitment, names, wrap.wrapped)
 
 
 def test_a_stolen_device_opens_no_other_devices_wrap(world):
@@ -579,7 +580,7 @@ def test_targets_that_are_refused(world):
 
 def test_a_later_device_without_the_suite_needs_a_new_message(world):
     sealed = world.a.send("x", [world.bob_device])
-    old = world.bob.device(world.bob.phone(suites=["0001"]))
+    old = world.bob.device(world.bob.phone(suites=[world.phone.own.e2e_suites[-1]]))
     with pytest.raises(sealing.SealRefusedError, match="new message"):
         sealing.supplement(
             sealed.message, sealed.content_key, own=world.phone.own, state=world.state,
@@ -602,10 +603,8 @@ def _refusal(world, received, **changes):
 def test_causes_before_the_ciphertext_is_opened(world):
     sealed = world.a.send("x", world.targets)
     received = world.to_bob(sealed)
-    fips = OwnDevice(
-        user_id=world.bob.user_id, device_id=world.bobs.id, key=world.bobs.key, e2e_suites=("0102", "0002")
-    )
-    assert _refusal(world, received, own=fips) is Cause.NOT_OPENED
+    other = OwnDevice(user_id=world.bob.user_id, device_id=world.bobs.id, key=world.bobs.key, e2e_suites=("0001",))
+    assert _refusal(world, received, own=other) is Cause.NOT_OPENED
     assert _refusal(world, delivered(sealed.message, world.phone, world.laptop.id)) is Cause.MALFORMED
     assert _refusal(world, received, session_ended=True) is Cause.KEY_USED
     assert _refusal(world, received, bundle=None) is Cause.UNKNOWN_SESSION
@@ -644,7 +643,7 @@ def test_causes_of_refused_entries():
 def test_secret_content_in_a_classical_session_is_refused(world):
     """A sender that breaks the rule: hybrid suite, but the key came through a classical session."""
     own = world.phone.own
-    classical = OwnDevice(user_id=own.user_id, device_id=own.device_id, key=own.key, e2e_suites=("0001",))
+    classical = OwnDevice(user_id=own.user_id, device_id=own.device_id, key=own.key, e2e_suites=own.e2e_suites[-1:])
     session = open_session(classical, world.bob_device, now=NOW, random=world.a.random)
     chain = SendingChain.start(world.state.conversation_id, world.a.random)
     with pytest.MonkeyPatch.context() as patch:
@@ -657,7 +656,7 @@ def test_secret_content_in_a_classical_session_is_refused(world):
             outgoing, own=own, chain=chain, targets=[sealing.Target(device=world.bob_device, session=session)], now=NOW,
             random=world.a.random,
         )  # fmt: skip
-    assert sealed.message.suite == "0101"
+    assert SUITES[sealed.message.suite].hybrid
     assert _refusal(world, world.to_bob(sealed)) is Cause.MALFORMED
 
 
