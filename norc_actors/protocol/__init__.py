@@ -1,1 +1,16 @@
+"""The protocol as pure rules: no sockets, no clock, no randomness of its own; docs/protocol/README.md is the thread.
 
+| module | what it owns |
+|---|---|
+| errors | the registry of error codes; `ProtocolError`, the only thing that bad input raises |
+| canonical, codec, json_form | plain values and their canonical form; strict readers of both encodings |
+| schema, messages/, registry | structs that cannot be half valid; type codes |
+| frames | v1, v2 and federation frames, whole or from a stream |
+| versions, server_keys, handshake | what both ends agree on before the first sealed frame |
+| sealed, states, auth | the sealed session, which type may come when, which device this is |
+| devices, prekeys, enrolment, revocation, fingerprint, escrow | users, their devices and keys |
+| sessions, sealing, opening, chains | end-to-end encryption |
+| conversations, receipts, delivery | signed states, receipts, what is carried to whom |
+| buckets | rate limits |
+| inspection | a captured frame, field by field |
+"""

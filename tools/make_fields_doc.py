@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Write docs/protocol/fields.md (every member of every message) and docs/protocol/tables.md (types, errors, versions,
+states), both from the code, so that they cannot say anything else than it does. `--check` writes nothing and fails if a
+file is not what would be written."""
+
+import sys
+from itertools import groupby
+from pathlib import Path
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from norc_actors.protocol import messages, registry, sealed, states, versions  # noqa: E402 - after the path is set
+from norc_actors.protocol.errors import ERRORS  # noqa: E402
+from norc_actors.protocol.schema import (  # noqa: E402
+    Bound,
+    Length,
+    Map,
+    Message,
+    Pattern,
+    Plain,
+    Range,
+    SignedMap,
+    Unit,
+    strip,
+    type_name,
+)
+
+FOLDER = ROOT / "docs" / "protocol"
+MADE = "<!-- made by tools/make_fields_doc.py from the code; do not edit -->\n"
+BIG = 2**32
+
+FIELDS_HEAD = """# Fields of every message
+
+Every message has `type` besides. *Optional* members are absent, never null; unknown members are kept. Lists and maps
+have at most 4096 entries, integers lie within ±(2⁵³−1), a message is at most 16 deep. A member that is a *map as
+received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
+A struct's rules between members (“a hybrid suite has its hybrid part, and only then”) stand in its source.
+
+"""
+TABLES_HEAD = """# Tables of the protocol
+
+"""
+
+
+def described(annotation: object) -> str:
+    """A member's type in words."""
+    bare, marks, _ = strip(annotation)
+    by_kind = {type(mark): mark for mark in marks}
+    return _in_words(bare, by_kind)
+
+
+def _in_words(bare: object, marks: dict[type, object]) -> str:
+    origin, parts = get_origin(bare), get_args(bare)
+    pattern, plain = marks.get(Pattern), marks.get(Plain)
+    if isinstance(pattern, Pattern):
+        return pattern.name
+    if bare == SignedMap:
+        what = plain.what if isinstance(plain, Plain) else "free"
+        return "map, free" if what in {"free", "body"} else f"map as received: {_link(what)}"
+    if bare is bytes:
+        return f"bytes{_size(marks)}"
+    if bare is str:
+        return f"text{_size(marks)}"
+    if bare is bool:
+        return "boolean"
+    if bare is int:
+        return _integer(marks)
+    if origin is Literal:
+        return " · ".join(f"`{atom}`" for atom in parts)
+    if origin in (Union, UnionType):
+        return " or ".join(described(part) for part in parts)
+    if origin is tuple:
+        return f"list of {described(parts[0])}{_size(marks)}"
+    if origin is dict:
+        return f"map from {described(parts[0])} to {described(parts[1])}"
+    assert isinstance(bare, type)
+    return f"map: {_link(bare.__name__)}"
+
+
+def _size(marks: dict[type, object]) -> str:
+    length, bound = marks.get(Length), marks.get(Bound)
+    if isinstance(length, Length):
+        return f" ({' or '.join(map(str, length.allowed))})"
+    if isinstance(bound, Bound):
+        if bound.least == bound.most:
+            return f" ({bound.least})"
+        return f" ({bound.least} or more)" if bound.most >= BIG - 1 else f" ({bound.least} to {bound.most})"
+    return ""
+
+
+def _integer(marks: dict[type, object]) -> str:
+    limits, unit = marks.get(Range), marks.get(Unit)
+    words = f"integer ({unit.name})" if isinstance(unit, Unit) else "integer"
+    if not isinstance(limits, Range) or (limits.least, limits.most >= BIG) == (0, True):
+        return words
+    if limits.least == limits.most:
+        return f"{words}, {limits.least}"
+    if limits.most == BIG - 1:
+        return f"{words}, {limits.least} to 2³²−1"
+    return f"{words}, {limits.least} or more" if limits.most >= BIG else f"{words}, {limits.least} to {limits.most}"
+
+
+def _link(name: str) -> str:
+    return f"[{name}](#{name.lower()})"
+
+
+def _members(kind: type[Map]) -> str:
+    rows = ["| Member | Type | |", "|---|---|---|"]
+    hints = get_type_hints(kind, include_extras=True)
+    rows += [
+        f"| `{field.name}` | {described(hints[field.name])} | {'' if field.required else 'optional'} |"
+        for field in msgspec.structs.fields(kind)
+    ]
+    return "\n".join(rows)
+
+
+def _structs() -> list[type[Map]]:
+    kinds = [getattr(messages, name) for name in messages.__all__]
+    return [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Map)]
+
+
+def _section(kind: type[Map]) -> str:
+    name = type_name(kind)
+    summary = " ".join((kind.__doc__ or "").split())
+    if name is None:
+        return f"### {kind.__name__}\n\n{summary}\n\n{_members(kind)}\n"
+    title = f"### {kind.__name__}\n\n`{name}`, {registry.CODES[name]:02X}. "
+    return f"{title}{summary}\n\n{_members(kind)}\n"
+
+
+def fields() -> str:
+    """The text of fields.md."""
+    kinds = sorted(_structs(), key=lambda kind: (kind.__module__, kind.__name__))
+    text = MADE + FIELDS_HEAD
+    for module, group in groupby(kinds, key=lambda kind: kind.__module__):
+        doc = (sys.modules[module].__doc__ or "").strip().splitlines()[0]
+        members = sorted(group, key=lambda kind: (issubclass(kind, Message), kind.__name__))
+        text += f"## {doc.split(' (')[0].rstrip('.')}\n\n" + "\n".join(map(_section, members)) + "\n"
+    return text.rstrip() + "\n"
+
+
+def _types() -> str:
+    rows = ["| Code | Type | Struct |", "|---|---|---|"]
+    for code, name in registry.NAMES.items():
+        shapes = registry.STRUCTS.get(code)
+        built = (
+            "not built"
+            if shapes is None
+            else ", ".join(f"[{k.__name__}](fields.md#{k.__name__.lower()})" for k in shapes.all)
+        )
+        rows.append(f"| {code:02X} | {name} | {built} |")
+    return "## Types\n\n" + "\n".join(rows) + "\n\n"
+
+
+def _errors() -> str:
+    rows = ["| Code | Name | Category | Then | Text that is sent |", "|---|---|---|---|---|"]
+    rows += [f"| {i.code.value} | {i.name} | {i.category} | {i.action} | {i.text} |" for i in ERRORS.values()]
+    words = "*close*: the connection cannot go on; *retry*: the same request may succeed later; *tell*: final.\n\n"
+    return "## Errors\n\n" + words + "\n".join(rows) + "\n\n"
+
+
+def _versions() -> str:
+    rows = ["| Client lists only | Server lists only | |", "|---|---|---|"]
+    rows += [
+        f"| {client} | {server} | {result} |"
+        for client, server, result in versions.compatibility_table(versions.NORC_C)
+    ]
+    spoken = ", ".join(versions.SPOKEN)
+    words = f"What `negotiate` gives for NORC-C. This build lists {spoken} alone; translation to 1.x is not built.\n\n"
+    return "## Versions\n\n" + words + "\n".join(rows) + "\n\n"
+
+
+def _states() -> str:
+    rows = ["| State | From the client | From the server |", "|---|---|---|"]
+    for state in states.STATES:
+        cells = []
+        for sender in ("client", "server"):
+            legal = {code: after for (who, at, code), after in states.TABLE.items() if (who, at) == (sender, state)}
+            names = [registry.NAMES[c] + (f" → **{a}**" if a != state else "") for c, a in sorted(legal.items())]
+            cells.append(", ".join(names) or "–")
+        rows.append(f"| {state} | {cells[0]} | {cells[1]} |")
+    words = (
+        "What may be sent in each state of a connection, and where it leads; all else is refused with 3002 or 3004.\n\n"
+    )
+    return "## States of a connection\n\n" + words + "\n".join(rows) + "\n\n"
+
+
+def _rekey() -> str:
+    rows = ["| Role | State | Event | Then |", "|---|---|---|---|"]
+    rows += [f"| {role} | {state} | {event} | {after} |" for (role, state, event), after in sealed.REKEY.items()]
+    words = "`update` is legal in every state and changes none; all else is refused with 3002.\n\n"
+    return "## The dh re-key\n\n" + words + "\n".join(rows) + "\n"
+
+
+def tables() -> str:
+    """The text of tables.md."""
+    return MADE + TABLES_HEAD + _types() + _errors() + _versions() + _states() + _rekey()
+
+
+def main() -> int:
+    """Write both files, or with `--check` say which one is out of date."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    stale = []
+    for name, text in (("fields.md", fields()), ("tables.md", tables())):
+        path = FOLDER / name
+        if "--check" in sys.argv:
+            stale += [name] if not path.exists() or path.read_text("utf-8") != text else []
+        else:
+            path.write_text(text, "utf-8")
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run tools/make_fields_doc.py")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
