@@ -145,6 +145,8 @@ class DynamicSupervisor(SupervisorBase):
         try:
             process = await self.start_one(lost.spec, lost.restarts + 1)
         except StartError as error:
+            if not self._process.open:
+                return
             self.report("start_error", lost.spec.id, error.reason)
             self._process.post(_TryAgain(lost))
             return

@@ -193,8 +193,10 @@ class Supervisor(SupervisorBase):
             try:
                 await self._start(self._roster.children[name])
             except StartError as error:
-                self.report("start_error", name, error.reason)
                 self._roster.waits(name)
+                if not self._process.open:
+                    return  # told to end meanwhile: this start was given up, it did not fail
+                self.report("start_error", name, error.reason)
                 self._put_off(name)
                 break
         if plan.shutdown:

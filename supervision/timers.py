@@ -63,6 +63,10 @@ class Timers:
         self._scope: trio.CancelScope | None = None
         self._sweep_at = SWEEP_AT_LEAST
 
+    def __len__(self) -> int:
+        """How many entries there are, dead ones included."""
+        return len(self._heap)
+
     def add(self, deadline: float, due: Due) -> None:
         """Fire `due` at `deadline` if it still lives."""
         heap = self._heap
