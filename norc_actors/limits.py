@@ -71,6 +71,7 @@ PURGE_ROWS = 1000  # per table and call, so that a purge never holds up a commit
 HANDOUT_SECONDS = 86400  # section 5, Prekeys: one one-time key per requester, target and day
 
 # --- Client ---
+DEFAULT_CLIENT_PORT = 8443
 PROFILE_CACHE_RECORDS = 4096
 COMMIT_GROUP = 256
 COMMIT_QUEUE = 512
@@ -79,9 +80,18 @@ BACKOFF_FIRST_SECONDS = (0.05, 0.25)  # the first try after a connection was los
 BACKOFF_MAX_SECONDS = 30.0
 SENT_KEPT_DAYS = 60  # the status of a sent message
 SEEN_KEPT_DAYS = 62  # dedupe records: longer than any message may be delivered
-ASK_AGAIN_SECONDS = 86400  # a lost session is asked for once in this time
+ASK_AGAIN_SECONDS = 60  # a lost session is asked for once in this time, since the opener may be away
 MAX_TEXT_BYTES = 256 * 1024  # of one message
 OUTBOX_WINDOW = 64  # messages in flight
+INBOX_BATCH = 64  # messages read ahead of the application
+CLOSE_FLUSH_SECONDS = 2.0  # how long a client that closes waits for what it has to say
+MAX_KEY_REQUEST_USERS = 100  # section 5, Prekeys
+MAX_EPOCHS_BEHIND = 1000  # states walked back in one go
+NEED_RETRIES = 4  # a need that was answered but not satisfied is asked again, at rising intervals from …
+NEED_RETRY_SECONDS = 0.5
+RETRY_PAUSE_SECONDS = 1.0  # the least pause after the server asked to try again
+PREKEY_CHECK_SECONDS = 3600.0  # how often a connected client looks whether a new bundle is due
+PREKEY_UPLOADS = 5  # per connection and such period, whatever the server says is missing
 ONE_TIME_REFILL = 30  # fewer one-time keys at the server than this: upload more
 
 # --- Node and supervision tree ---

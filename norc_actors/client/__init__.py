@@ -1,6 +1,6 @@
 """The client library: `async with Client.open(profile, passphrase=…) as client`, then `send`, `messages`, `events`."""
 
-from norc_actors.client.client import Client, ClientOptions, Sent
+from norc_actors.client.client import Client
 from norc_actors.client.model import (
     Address,
     Cause,
@@ -18,6 +18,8 @@ from norc_actors.client.model import (
     Undecryptable,
     UserInfo,
 )
+from norc_actors.client.options import ClientOptions
+from norc_actors.client.sent import Sent
 
 __all__ = [
     "Address",

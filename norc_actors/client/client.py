@@ -16,14 +16,28 @@ Rules
 """
 
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import asynccontextmanager
 
+import trio
+
+from norc_actors.client import groups, people
+from norc_actors.client.enrolment import Applicant, Enrolment
+from norc_actors.client.errors import ClientUsageError as UsageError
+from norc_actors.client.errors import (
+    LinkError,
+    MessageTooLongError,
+    NotEnrolledError,
+    OfflineError,
+    ProfileMissingError,
+    UnknownConversationError,
+    UnknownMessageError,
+    UnreachableError,
+)
 from norc_actors.client.events import Event
+from norc_actors.client.inbox import MessageStream, read
 from norc_actors.client.model import (
-    Address,
     DeviceInfo,
     Enrolled,
     Group,
@@ -33,57 +47,32 @@ from norc_actors.client.model import (
     Received,
     UserInfo,
 )
+from norc_actors.client.opening import StrPath, create_at, make_unlock, open_at, where
+from norc_actors.client.options import DEFAULT_OPTIONS, ClientOptions
+from norc_actors.client.outbox import status_of
+from norc_actors.client.records import CONVERSATIONS, SENT, Draft
+from norc_actors.client.runtime import Runtime, identity_of
+from norc_actors.client.sent import Sent
+from norc_actors.client.transaction import Transaction
+from norc_actors.client.vault import Unlock
+from norc_actors.ids import UserId, is_uuid, new_uuid, server_of
+from norc_actors.limits import MAX_TEXT_BYTES
+from norc_actors.protocol.enrolment import BadLinkError, EnrolmentLink, parse_link
 
-StrPath = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClientOptions:
-    """What may differ from the defaults.
-
-    `address`: where to dial, remembered in the profile. `ca_file`: PEM of the CA that signed the server's certificate,
-    remembered in the profile; without one the system's. `request_timeout`: seconds that a call waits for the server.
-    `auto_connect`: False leaves the client offline (looking at what is in the profile).
-    """
-
-    address: Address | None = None
-    ca_file: Path | None = None
-    request_timeout: float = 30.0
-    auto_connect: bool = True
-
-
-DEFAULT_OPTIONS = ClientOptions()
-
-
-class Sent:
-    """A message that was committed to the outbox."""
-
-    message_id: str
-
-    @property
-    def status(self) -> MessageStatus:
-        """Where the message stands now."""
-        raise NotImplementedError
-
-    async def wait_accepted(self) -> MessageStatus:
-        """Wait until the home server has committed it; `SendFailedError` if it never will."""
-        raise NotImplementedError
-
-    async def wait_delivered(self) -> MessageStatus:
-        """Wait until every recipient user has it on a device (signed receipts); `SendFailedError` if it failed."""
-        raise NotImplementedError
-
-    async def wait_read(self) -> MessageStatus:
-        """Wait until every recipient user has read it; `SendFailedError` if it failed."""
-        raise NotImplementedError
+APPROVAL_SECONDS = 600.0
 
 
 class Client:
     """One enrolled device. Made by `Client.open` alone."""
 
-    user_id: str
-    device_id: str
-    server_id: str
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._core = runtime.core
+        self._resolver = runtime.resolver
+        self._stream: MessageStream | None = None
+        self.user_id = runtime.own.user_id
+        self.device_id = runtime.own.device_id
+        self.server_id = runtime.own.server_id
 
     # --- Enrolment ---
 
@@ -105,7 +94,9 @@ class Client:
         same call goes on where it stopped. Raises `LinkError`, `EnrolmentRefusedError`, `AlreadyEnrolledError`,
         `ProfileError`, `ConnectionFailedError`.
         """
-        raise NotImplementedError
+        unlock, name, parsed = make_unlock(passphrase, key_file), groups.user(user_id), _link(link, user_id)
+        applicant = _applicant(name, device_name, parsed, options, first=True)
+        return await _enrol(path, unlock, applicant, options, None, 0.0)
 
     @classmethod
     async def enroll_further(
@@ -118,7 +109,7 @@ class Client:
         key_file: StrPath | None = None,
         device_name: str = "",
         link: str | None = None,
-        within: float = 600.0,
+        within: float = APPROVAL_SECONDS,
         options: ClientOptions = DEFAULT_OPTIONS,
     ) -> Enrolled:
         """Make a profile at `path` and enrol it as a *further* device of `user_id`; waits for the approval.
@@ -128,39 +119,68 @@ class Client:
         Raises `EnrolmentTimeoutError`, `EnrolmentRefusedError`, `AlreadyEnrolledError`, `ProfileError`,
         `ConnectionFailedError`.
         """
-        raise NotImplementedError
+        unlock, name = make_unlock(passphrase, key_file), groups.user(user_id)
+        parsed = _link(link, user_id) if link is not None else None
+        applicant = _applicant(name, device_name, parsed, options, first=False)
+        return await _enrol(path, unlock, applicant, options, on_code, within)
 
-    @classmethod
-    def open(
-        cls,
+    @staticmethod
+    @asynccontextmanager
+    async def open(
         path: StrPath,
         *,
         passphrase: str | None = None,
         key_file: StrPath | None = None,
         options: ClientOptions = DEFAULT_OPTIONS,
-    ) -> AbstractAsyncContextManager["Client"]:
+    ) -> AsyncIterator["Client"]:
         """Open an enrolled profile and keep it connected inside the block.
 
         Entering raises `ProfileError` kinds at once and does not wait for the connection (`wait_connected` does).
-        Leaving sends what can be sent at once, commits, closes. A fatal error (`ClientError.fatal`) is raised out of
-        the calls that wait, and by `messages()` and `events()`.
+        Leaving commits what was received, writes what can be written at once, and closes. A fatal error
+        (`ClientError.fatal`) is raised out of the calls that wait, and by `messages()` and `events()`.
         """
-        raise NotImplementedError
+        profile = await open_at(path, make_unlock(passphrase, key_file))
+        try:
+            ledger, own = identity_of(profile)
+            if own is None or own.stage != "enrolled":
+                raise NotEnrolledError(f"The profile {path} is no enrolled device yet.")
+            runtime = Runtime(ledger, own, options)
+            async with runtime.running():
+                yield Client(runtime)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(profile.close)
 
     # --- Connection ---
 
     async def wait_connected(self, within: float | None = None) -> None:
-        """Wait until authenticated, `within` seconds (default: the options'); raises the cause, else `OfflineError`."""
-        raise NotImplementedError
+        """Wait until authenticated, `within` seconds (default: the options'); raises the cause, else `OfflineError`.
+
+        A server that cannot be reached is waited for; what waiting cannot mend (certificate, clock, a device that is
+        not accepted) is raised at once.
+        """
+        seconds = self._runtime.options.request_timeout if within is None else within
+        with trio.move_on_after(seconds):
+            while self._core.connection is None:
+                self._core.check()
+                error = self._runtime.link.last_error
+                if error is not None and error.code not in ("connection_lost", "unreachable"):
+                    raise error
+                await self._core.link_changed.wait()
+            return
+        last = self._runtime.link.last_error
+        if isinstance(last, UnreachableError):
+            raise last
+        raise OfflineError("There is no connection to the server.")
 
     @property
     def connected(self) -> bool:
         """Whether the client is authenticated right now."""
-        raise NotImplementedError
+        return self._core.connection is not None
 
     def events(self) -> AsyncIterator[Event]:
         """Everything that happens from this call on, until the client closes (see `client.events`)."""
-        raise NotImplementedError
+        return self._core.hub.subscribe()
 
     # --- Messages ---
 
@@ -173,106 +193,246 @@ class Client:
         reply_to: str | None = None,
         expires_at: int | None = None,
     ) -> Sent:
-        """Send a text to a user (its direct conversation is found or made) or to a conversation.
+        """Send a text to a user (its direct conversation is found or made), a conversation's id, or a group's name.
 
         Returns after the local commit. Raises `UnknownConversationError`, `MessageTooLongError`, `DiskFullError`,
-        `InvalidIdError`; that a user does not exist is learnt later (`wait_accepted`).
+        `ClientUsageError`; that a user does not exist is learnt later (`wait_accepted`).
         """
-        raise NotImplementedError
+        draft = Draft(
+            message_type="text",
+            text=text,
+            classification=classification,
+            lane="",
+            reply_to=reply_to,
+            expires_at=expires_at,
+        )
+        return (await self._submit(to, [draft]))[0]
 
     async def send_all(self, to: Group | str, texts: Sequence[str]) -> list[Sent]:
         """Send many texts in order with one commit: all of them are in the outbox, or none."""
-        raise NotImplementedError
+        return await self._submit(to, [Draft(message_type="text", text=text, lane="") for text in texts])
+
+    async def _submit(self, to: Group | str, drafts: Sequence[Draft]) -> list[Sent]:
+        for draft in drafts:
+            _check_text(draft.text)
+        core, engine = self._core, self._core.engine
+        core.check()
+
+        def operation(tx: Transaction) -> tuple[list[tuple[int, bool, MessageStatus]], list[Event]]:
+            lane, direct = self._lane(tx, to)
+            rows: list[tuple[int, bool, MessageStatus]] = []
+            events: list[Event] = []
+            for draft in drafts:
+                message_id = new_uuid(engine.random)
+                placed = _placed(draft, lane, direct=direct)
+                sequence, ready = engine.sending.submit(tx, message_id, placed, engine.now_us(), events)
+                record = tx.get(SENT, message_id)
+                assert record is not None
+                rows.append((sequence, ready, status_of(message_id, record)))
+            return rows, events
+
+        handles: list[Sent] = []
+
+        def after(result: tuple[list[tuple[int, bool, MessageStatus]], list[Event]]) -> None:
+            for sequence, ready, status in result[0]:
+                sent = Sent(core, status)
+                self._runtime.sent.add(sent)
+                handles.append(sent)
+                core.submitted(sequence, status.message_id, ready=ready)
+            core.publish(result[1])
+
+        await core.do(operation, after)
+        return handles
+
+    def _lane(self, tx: Transaction, to: Group | str) -> tuple[str, bool]:
+        """(lane, whether it is direct) of where to send."""
+        place = to.conversation_id if isinstance(to, Group) else to
+        if "@" in place:
+            peer = groups.user(place)
+            if peer == self.user_id:
+                raise UsageError("A message to yourself has no recipient.", "Your other devices get what you send.")
+            return peer, True
+        if not is_uuid(place):
+            return groups.find(self._core, tx, place).conversation_id, False
+        known = tx.get(CONVERSATIONS, place)
+        if known is None:
+            raise UnknownConversationError(f"There is no conversation {place} here.")
+        return (known.peer, True) if known.peer else (place, False)
 
     def messages(self) -> AsyncIterator[Received]:
         """All messages in the order of their commit, first those not consumed yet; ends when the client closes.
 
-        One reader at a time. A message is consumed when the next is asked for, or by `read`.
+        One reader at a time: a new one takes over. A message is consumed when the next is asked for, or by `read`.
         """
-        raise NotImplementedError
+        if self._stream is not None:
+            self._stream.ended = True
+            self._core.inbox_changed.notify()
+        self._stream = MessageStream(self._core)
+        return self._stream
 
     async def read(self, message: Message) -> None:
         """Consume the message and send its sender a signed read receipt."""
-        raise NotImplementedError
+        await read(self._core, self._stream, message)
 
     async def status(self, message_id: str) -> MessageStatus:
         """Where a sent message stands. `UnknownMessageError` if this device did not send it."""
-        raise NotImplementedError
+        record = await self._core.do(lambda tx: tx.get(SENT, message_id))
+        if record is None:
+            raise UnknownMessageError(f"This device sent no message {message_id}.")
+        return status_of(message_id, record)
 
     async def outbox_count(self) -> int:
         """How many messages the home server has not accepted yet."""
-        raise NotImplementedError
+        await trio.lowlevel.checkpoint()
+        return len(self._core.flight)
 
     async def wait_outbox_empty(self) -> None:
         """Wait until every message was accepted or has failed."""
-        raise NotImplementedError
+        while len(self._core.flight):
+            self._core.check()
+            await self._core.flight_changed.wait()
 
     # --- Devices and keys ---
 
     async def devices(self) -> list[DeviceInfo]:
         """This user's devices, asked of the server now if there is a connection, else as last known."""
-        raise NotImplementedError
+        return await people.devices(self._core, self._resolver)
 
     def pending_devices(self) -> list[PendingDevice]:
         """Further devices that wait for approval."""
-        raise NotImplementedError
+        return [device for device, _ in self._core.pending.values()]
 
     async def approve(self, device_id: str, code: str) -> None:
         """Sign the waiting device with the user key, if `code` is the one on its screen.
 
         Raises `UnknownDeviceError`, `FingerprintMismatchError`, `NoUserKeyError`, `OfflineError`.
         """
-        raise NotImplementedError
+        await people.approve(self._core, device_id, code)
 
     async def revoke(self, device_id: str, reason: str = "retired") -> None:
         """Revoke a device of this user (`reason`: lost compromised retired policy), binding when this returns.
 
         With the user key any device; without it this device alone (`NoUserKeyError` for another).
         """
-        raise NotImplementedError
+        await people.revoke(self._core, device_id, reason)
 
     async def fingerprint(self, user_id: str) -> str:
         """The 60 digits that both users see: 12 groups of 5 (section 5). Pins the user's key if it was not yet."""
-        raise NotImplementedError
+        return await people.fingerprint(self._core, self._resolver, user_id)
 
     async def verify(self, user_id: str, digits: str) -> None:
         """Mark the user verified if `digits` (blanks ignored) are the fingerprint; else `FingerprintMismatchError`."""
-        raise NotImplementedError
+        await people.verify(self._core, self._resolver, user_id, digits)
 
     async def users(self) -> list[UserInfo]:
         """The users whose keys are pinned."""
-        raise NotImplementedError
+        return await self._core.do(people.users)
 
     async def accept_user_key(self, user_id: str) -> None:
         """Pin the new key that the server showed for a user whose key changed; the user is unverified after it."""
-        raise NotImplementedError
+        await people.accept_key(self._core, user_id)
 
     # --- Conversations ---
 
     async def groups(self) -> list[Group]:
         """The groups of which this user is or was a member, by name."""
-        raise NotImplementedError
+        return await self._core.do(lambda tx: groups.listed(self._core, tx))
 
     async def group(self, name_or_id: str) -> Group:
         """The group of this id, or the only one of this name; `UnknownConversationError` otherwise."""
-        raise NotImplementedError
+        return await self._core.do(lambda tx: groups.find(self._core, tx, name_or_id))
 
     async def create_group(self, name: str, members: Sequence[str]) -> Group:
         """Make a group, this user its owner. `UnknownUserError`, `OfflineError`, `RequestRefusedError`."""
-        raise NotImplementedError
+        return await groups.create(self._core, self._resolver, name, members)
 
     async def add_member(self, group: Group | str, user_id: str, role: str = "member") -> Group:
         """Add a member (owner or admin only: `NotPermittedError`); the new member is told the name."""
-        raise NotImplementedError
+        return await groups.add(self._core, self._resolver, _id_of(group), user_id, role)
 
     async def remove_member(self, group: Group | str, user_id: str) -> Group:
         """Remove a member (owner or admin only: `NotPermittedError`)."""
-        raise NotImplementedError
+        return await groups.remove(self._core, self._resolver, _id_of(group), user_id)
 
     async def rename_group(self, group: Group | str, name: str) -> Group:
         """Tell all members a new name, end to end."""
-        raise NotImplementedError
+        found = await self.group(_id_of(group))
+        return await groups.tell_name(self._core, found.conversation_id, name)
 
     async def leave_group(self, group: Group | str) -> None:
-        """Leave: sending stops at once, the members change with the next state that an owner signs."""
-        raise NotImplementedError
+        """Leave: sending stops at once. An owner or admin also takes itself out of the members; any other member is
+        one until an owner removes it."""
+        await groups.leave(self._core, self._resolver, _id_of(group))
+
+
+def _id_of(group: Group | str) -> str:
+    return group.conversation_id if isinstance(group, Group) else group
+
+
+def _check_text(text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise UsageError("The text is no valid Unicode.") from error
+    if not text:
+        raise UsageError("The text is empty.")
+    if size > MAX_TEXT_BYTES:
+        raise MessageTooLongError(f"The text has {size} bytes; one message has at most {MAX_TEXT_BYTES}.")
+
+
+def _placed(draft: Draft, lane: str, *, direct: bool) -> Draft:
+    return Draft(
+        message_type=draft.message_type,
+        text=draft.text,
+        classification=draft.classification,
+        lane=lane,
+        direct=direct,
+        reply_to=draft.reply_to,
+        expires_at=draft.expires_at,
+    )
+
+
+def _link(link: str, user_id: str) -> EnrolmentLink:
+    try:
+        parsed = parse_link(link)
+    except BadLinkError as error:
+        raise LinkError(f"This is no enrolment link: {error}.") from error
+    home = server_of(UserId(user_id))
+    if parsed.server_id != home:
+        raise LinkError(f"The link is of {parsed.server_id}, but {user_id} is a user of {home}.")
+    return parsed
+
+
+def _applicant(
+    user_id: str, name: str, link: EnrolmentLink | None, options: ClientOptions, *, first: bool
+) -> Applicant:
+    host = options.address.host if options.address else None
+    port = options.address.port if options.address else None
+    return Applicant(
+        user_id=user_id,
+        first=first,
+        name=name,
+        where=where(server_of(UserId(user_id)), host, port, options.ca_file),
+        token=link.token if link is not None and first else None,
+        key_hashes=link.key_hashes if link is not None else (),
+    )
+
+
+async def _enrol(
+    path: StrPath,
+    unlock: Unlock,
+    applicant: Applicant,
+    options: ClientOptions,
+    on_code: Callable[[str], Awaitable[None]] | None,
+    within: float,
+) -> Enrolled:
+    try:
+        profile = await open_at(path, unlock)
+    except ProfileMissingError:
+        profile = await create_at(path, unlock, options.passphrase_cost)
+    try:
+        enrolment = Enrolment(profile, random=os.urandom, clock=time.time, on_code=on_code, within=within)
+        return await enrolment.run(applicant)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(profile.close)

@@ -2,10 +2,10 @@
 
 Rules
 - States and what may come when are `protocol.states`' table; what is not in it ends the connection.
-- A message is sealed when it is put, and frames leave in the order in which they were sealed (the sealed session's chain
-  asks for it); one task writes, and takes all that waits in one go.
-- Whatever ends the connection is one of `ConnectionFailedError`'s kinds: refused for a reason that trying again will not
-  change, or `LostError`, after which the client comes back.
+- A message is sealed when it is put, and frames leave in the order in which they were sealed (the sealed session's
+  chain asks for it); one task writes, and takes all that waits in one go.
+- Whatever ends the connection is one of `ConnectionFailedError`'s kinds: refused for a reason that trying again will
+  not change, or `LostError`, after which the client comes back.
 - Nothing falls back: no other version, suite, key or certificate than the right one.
 """
 
@@ -78,7 +78,7 @@ class Connection:
         self._wake = trio.Event()
         self._idle = trio.Event()
         self.established = established
-        self.heard_at = clock()
+        self.heard_at = trio.current_time()
         self.discarded = 0
 
     # --- Sending ---
@@ -86,6 +86,14 @@ class Connection:
     def put(self, message: Message) -> None:
         """Seal a message and queue it. `LostError` if the connection is over."""
         self.put_encoded(code_of(type(message)), encode(message))
+
+    def offer(self, message: Message) -> bool:
+        """Like `put`, for what the server asks for again by itself: whether it was put, False if it is too late."""
+        try:
+            self.put(message)
+        except LostError:
+            return False
+        return True
 
     def put_encoded(self, code: int, data: bytes) -> None:
         """Seal the encoded bytes of a message and queue them."""
@@ -137,7 +145,7 @@ class Connection:
         while True:
             try:
                 event = self._sealed.receive(await self._socket.receive())
-                self.heard_at = self._clock()
+                self.heard_at = trio.current_time()
                 if isinstance(event, Rekeyed):
                     self._queue(list(event.frames))
                 elif isinstance(event, Discarded):
@@ -181,7 +189,9 @@ async def connect(dial: Dial, *, random: Random, clock: Clock) -> AsyncIterator[
     except CertificateError as error:
         raise TlsRefusedError(f"The certificate of {dial.host}:{dial.port} is not acceptable: {error}.") from error
     except RefusedError as error:
-        raise VersionRefusedError(f"The server refused the WebSocket: {error}.") from error
+        if error.status == 400:
+            raise VersionRefusedError(f"The server speaks none of our subprotocols: {error}.") from error
+        raise UnreachableError(f"The server refused the WebSocket: {error}.") from error
     except ConnectError as error:
         raise UnreachableError(f"No connection to {dial.host}:{dial.port}: {error}.") from error
 
@@ -201,7 +211,7 @@ async def _shake_hands(socket: WebSocket, dial: Dial, random: Random, clock: Clo
     except ClosedError as error:
         raise LostError("The server closed the connection during the handshake.") from error
     except PeerError as error:
-        if error.code == Code.NO_COMPATIBLE_VERSION:
+        if error.error_code == Code.NO_COMPATIBLE_VERSION:
             raise VersionRefusedError("The server speaks no version that this client speaks.") from error
         raise LostError("The server refused the handshake.", float(error.retry_after or 0)) from error
     except ProtocolError as error:

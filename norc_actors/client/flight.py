@@ -8,6 +8,7 @@ Rules
 - Acknowledgements name a message_id; a supplement has its message's, so they are matched first come first served.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -61,6 +62,15 @@ class Flight:
             del self._by_id[item.message_id]
 
     # --- Sending ---
+
+    def in_flight(self, message_id: str) -> bool:
+        """Whether an answer about this message is awaited."""
+        items = (self._items[sequence] for sequence in self._by_id.get(message_id, ()))
+        return any(item.sent and not item.answered for item in items)
+
+    def wakes_at(self, now: float) -> float:
+        """When a pause ends; infinity if there is none."""
+        return self.paused_until if self.paused_until > now else math.inf
 
     def take(self, now: float) -> list[int]:
         """The sequence numbers to send now, in order; they count as in flight from here on."""

@@ -15,13 +15,13 @@ import msgspec
 
 from norc_actors.client.records import ONE_TIME, PREKEYS, SERVER, OneTime, Prekeys, Self, ServerPin
 from norc_actors.client.transaction import Transaction
-from norc_actors.crypto.signatures import SigningKey
+from norc_actors.crypto.signatures import SEED_BYTES, SigningKey
 from norc_actors.crypto.suites import PREFERENCE
 from norc_actors.ids import Random, new_uuid
 from norc_actors.limits import MAX_ONE_TIME_BATCH, ONE_TIME_REFILL
-from norc_actors.protocol.codec import convert, to_map
+from norc_actors.protocol.codec import to_map
 from norc_actors.protocol.devices import make_record, sign_record
-from norc_actors.protocol.messages import DeviceInfo, DeviceRegister, Platform, PrekeyStatus, PrekeyUpload
+from norc_actors.protocol.messages import DeviceInfo, PrekeyStatus, PrekeyUpload
 from norc_actors.protocol.prekeys import BundleSecret, make_bundle, make_one_time_keys, may_erase, renewal_due
 from norc_actors.protocol.schema import SignedMap
 
@@ -103,18 +103,22 @@ def new_device(
     where: Where,
     *,
     first: bool,
-    name: str,
     token: bytes | None,
-    platform: Platform,
+    info: DeviceInfo,
     now: int,
     random: Random,
+    earlier: Self | None = None,
 ) -> Self:
-    """Keys, record and `device_register` of a device that is to be enrolled; the first one makes the user key."""
-    device_key = SigningKey.generate("ed25519", random)
-    user_key = SigningKey.generate("ed25519", random) if first else None
-    device_id = new_uuid(random)
+    """Keys, record and `device_register` of a device that is to be enrolled; the first one makes the user key.
+
+    `earlier`: an attempt that did not succeed, whose keys and id are used again.
+    """
+    seed = earlier.device_seed if earlier else random(SEED_BYTES)
+    user_seed = (earlier.user_seed if earlier else random(SEED_BYTES)) if first else b""
+    device_id = earlier.device_id if earlier else new_uuid(random)
+    device_key = SigningKey("ed25519", seed)
+    user_key = SigningKey("ed25519", user_seed) if first else None
     record = make_record(user_id, device_id, device_key.public_key, now=now, e2e_suites=SUITES)
-    info = DeviceInfo(name=name, type="unknown", capabilities=("messaging",), platform=platform)
     register: SignedMap = {"type": "device_register", **record}
     if user_key is not None:
         register["user_key"] = user_key.public_key
@@ -122,7 +126,6 @@ def new_device(
     if token is not None:
         register["enrollment_token"] = token
     register["device_info"] = to_map(info)
-    convert(register, DeviceRegister)
     return Self(
         user_id=user_id,
         device_id=device_id,
@@ -130,11 +133,11 @@ def new_device(
         host=where.host,
         port=where.port,
         ca_pem=where.ca_pem,
-        device_seed=device_key.private_bytes(),
+        device_seed=seed,
         record=record,
         register=register,
         user_key=user_key.public_key if user_key else b"",
-        user_seed=user_key.private_bytes() if user_key else b"",
+        user_seed=user_seed,
     )
 
 

@@ -90,9 +90,11 @@ class Outbox:
             return Change(removed=[sequence])
         now = now_us // 1_000_000
         change = Change()
-        current = self._learn(tx, entries, now, change)
+        current, users = self._learn(tx, entries, now, change)
         message = decode_as(MessageSend, outgoing.frame).message
         missing = [device for device in current if device.device_id not in message.encrypted_keys]
+        for user_id in set(message.recipients) - users:
+            self.directory.set_active(tx, user_id, (), now)
         gone = set(message.encrypted_keys) - {device.device_id for device in current}
         change.events += self.sending.open_sessions(tx, missing, now)
         state = self._state(tx, message)
@@ -111,8 +113,10 @@ class Outbox:
         change.again.append(sequence)
         return change
 
-    def _learn(self, tx: Transaction, entries: Iterable[SignedMap], now: int, change: Change) -> list[Device]:
-        """Judge the current entries; the lists of the users in them become these."""
+    def _learn(
+        self, tx: Transaction, entries: Iterable[SignedMap], now: int, change: Change
+    ) -> tuple[list[Device], set[str]]:
+        """Judge the current entries: the devices that count, and the users in them, whose lists they are now."""
         by_user: dict[str, dict[str, SignedMap]] = {}
         for entry in entries:
             record = entry.get("record")
@@ -125,17 +129,32 @@ class Outbox:
             learned = self.directory.learn(tx, user_id, listing, now, complete=True)
             devices += learned.devices
             change.events += learned.events
-        return [d for d in devices if d.device_id != self.own.device_id and d.revoked_at is None]
+        counting = [d for d in devices if d.device_id != self.own.device_id and d.revoked_at is None]
+        return counting, set(by_user)
 
     # --- Supplements ---
 
-    def lost(self, tx: Transaction, session_id: str) -> list[str]:
-        """The messages that a device cannot open without this session: sent with it, and no receipt yet."""
+    def lost(self, tx: Transaction, session_id: str, device: Device) -> list[str]:
+        """The messages that a device cannot open without this session: sent to it with it, and no receipt yet."""
+
+        def concerned(target: Target) -> bool:
+            place = (target.session_id, target.user_id, target.device_id)
+            return place == (session_id, device.user_id, device.device_id) and not target.status
+
         return [
             message_id
             for message_id, record in tx.all(SENT).items()
-            if record.content_key and any(t.session_id == session_id and not t.status for t in record.targets)
+            if record.content_key and any(concerned(target) for target in record.targets)
         ]
+
+    def missing(self, tx: Transaction, message_id: str, entries: Iterable[SignedMap], now_us: int) -> Change:
+        """5205: a remote server has devices that the message lacks; they get a supplement."""
+        change = Change()
+        now = now_us // 1_000_000
+        devices, _ = self._learn(tx, entries, now, change)
+        change.events += self.sending.open_sessions(tx, devices, now)
+        supplement = self.supplement(tx, [message_id], devices, now_us)
+        return Change(events=change.events + supplement.events, added=supplement.added)
 
     def supplement(self, tx: Transaction, message_ids: Sequence[str], devices: Sequence[Device], now_us: int) -> Change:
         """Wrap the content keys of these messages anew for these devices, whose sessions are open."""
@@ -173,7 +192,6 @@ class Outbox:
             session = self.sending.session(tx, device)
             if session is not None and session.usable(now):
                 found.append(sealing.Target(device=device, session=session))
-                # one device is wrapped for once per call: the session that follows is put before the next message
         return found
 
     # --- Receipts ---

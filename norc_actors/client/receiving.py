@@ -8,7 +8,7 @@ Cases, for each `message_received`
 | known already | nothing | the recorded receipt again |
 | messages before it are missing | nothing | nothing: held 2 s by the caller, then taken with `held` |
 | its device or state is not here | nothing | nothing: `WantingError`; asked for, then judged anew |
-| its session is not here | that it was asked for | `session_key_exchange{unknown}`, once a day |
+| its session is not here | that it was asked for | `session_key_exchange{unknown}`, once a minute |
 | refused for good | the refusal, shown as `Undecryptable` | `message_ack{failed}` |
 
 Rules
@@ -66,12 +66,14 @@ from norc_actors.protocol.sessions import HEALING, ReceivingSession, make_unknow
 
 @dataclass(slots=True)
 class Outcome:
-    """What follows once the changes are committed. `hold`: try again when one before it came, or after 2 s."""
+    """What follows once the changes are committed. `hold`: try again when one before it came, or after 2 s;
+    `waiting`: after a while, its session was asked for."""
 
     acks: list[MessageAck] = field(default_factory=list)
     unknown: list[UnknownSession] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     hold: bool = False
+    waiting: bool = False
     shown: bool = False
 
 
@@ -293,7 +295,7 @@ class Receiving:
         key = join(message.sender_user, message.sender_device, wrap.session_id)
         asked = tx.get(ASKED, key)
         if asked is not None and now - asked.at < ASK_AGAIN_SECONDS:
-            return Outcome()
+            return Outcome(waiting=True)
         tx.put(ASKED, key, Asked(at=now), expires=now // DAY + SEEN_KEPT_DAYS)
         unknown = make_unknown(self.own, wrap.session_id, message.sender_user, message.sender_device, now)
         delayed = MessageDelayed(
@@ -303,7 +305,8 @@ class Receiving:
             sender_device=message.sender_device,
             cause=Cause.UNKNOWN_SESSION,
         )
-        return Outcome(unknown=[convert(unknown, UnknownSession)], events=[delayed])
+        events: list[Event] = [delayed] if asked is None else []
+        return Outcome(unknown=[convert(unknown, UnknownSession)], events=events, waiting=True)
 
 
 def _ack(message: MessageReceived, status: str, now_us: int, receipt: SignedMap | None) -> MessageAck:

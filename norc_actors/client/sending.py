@@ -64,8 +64,10 @@ class Sending:
 
     # --- Taking a message ---
 
-    def submit(self, tx: Transaction, message_id: str, draft: Draft, now_us: int, events: list[Event]) -> bool:
-        """Put a message into the outbox, finished if all that it needs is here; returns whether it is."""
+    def submit(
+        self, tx: Transaction, message_id: str, draft: Draft, now_us: int, events: list[Event]
+    ) -> tuple[int, bool]:
+        """Put a message into the outbox, finished if all that it needs is here: its sequence number, and whether."""
         record = SentMessage(created_us=now_us, status=Status.WAITING.value)
         lane = tx.get(LANES, draft.lane)
         if lane is None or not lane.waiting:
@@ -76,12 +78,10 @@ class Sending:
                 pass  # the preparer asks for what is missing, and tells the application what is final
             else:
                 tx.absorb(attempt)
-                tx.append(OUTBOX, finished)
-                return True
+                return tx.append(OUTBOX, finished), True
         tx.put(LANES, draft.lane, Lane(waiting=(lane.waiting if lane else 0) + 1))
         tx.put(SENT, message_id, record, expires=expiry(now_us))
-        tx.append(OUTBOX, Outgoing(message_id=message_id, draft=draft))
-        return False
+        return tx.append(OUTBOX, Outgoing(message_id=message_id, draft=draft)), False
 
     def prepare(self, tx: Transaction, sequence: int, outgoing: Outgoing, now_us: int, events: list[Event]) -> None:
         """Finish a draft of the outbox in its place. `WantingError`, `FinalError` as `finish`."""

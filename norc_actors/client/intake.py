@@ -1,0 +1,153 @@
+"""Received messages on their way to a decision: judged in groups, parked while something is asked for, held for order.
+
+Rules
+- Every message goes to the committer in the order of arrival; what it answers leaves after the commit.
+- A message that needs keys or a state is parked until they were asked for, then judged anew, knowing what was tried.
+- A message after a gap is held until the one before it came, at most `GAP_HOLD_SECONDS`; then all held ones of its
+  chain up to it are taken, in order.
+- A message whose session was asked for is judged anew after a while, and asks again.
+- Nothing here outlives the connection: what is not committed (a full disk ends it) is not acknowledged, and the server
+  brings it again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import trio
+
+from norc_actors.client.connection import Connection
+from norc_actors.client.core import Core
+from norc_actors.client.errors import ClientError, ConnectionFailedError
+from norc_actors.client.needs import FinalError, Need, WantingError
+from norc_actors.client.receiving import Outcome
+from norc_actors.client.resolver import Resolver
+from norc_actors.client.transaction import Transaction
+from norc_actors.limits import ASK_AGAIN_SECONDS, GAP_HOLD_SECONDS
+from norc_actors.protocol.messages import MessageReceived
+
+R = TypeVar("R")
+
+
+@dataclass(slots=True, kw_only=True)
+class Job(Generic[R]):
+    """A decision about something received. `decide` gets what was tried already and may raise `WantingError`."""
+
+    decide: Callable[[Transaction, set[Need]], R]
+    after: Callable[[R], None]
+    tried: set[Need] = field(default_factory=set)
+
+
+class Intake:
+    """The received messages of one connection."""
+
+    def __init__(self, core: Core, resolver: Resolver, connection: Connection, nursery: trio.Nursery) -> None:
+        self._core = core
+        self._resolver = resolver
+        self._connection = connection
+        self._nursery = nursery
+        self._parked: dict[Need, list[Job[object]]] = {}
+        self._held: dict[str, dict[int, MessageReceived]] = {}
+        self.received = 0
+
+    # --- Deciding ---
+
+    async def judge(self, job: Job[R]) -> None:
+        """Hand a decision to the committer; waits only while its queue is full."""
+
+        def operation(tx: Transaction) -> R | Need:
+            attempt = tx.nested()
+            try:
+                result = job.decide(attempt, job.tried)
+            except WantingError as wanting:
+                return wanting.need
+            tx.absorb(attempt)
+            return result
+
+        def after(result: R | Need) -> None:
+            if isinstance(result, Need):
+                self._park(job, result)
+            else:
+                job.after(result)
+
+        await self._core.committer.post(operation, after, self._core.broken)
+
+    def _park(self, job: Job[R], need: Need) -> None:
+        waiting = self._parked.setdefault(need, [])
+        waiting.append(job)  # type: ignore[arg-type]
+        if len(waiting) == 1:
+            self._nursery.start_soon(self._ask, need)
+
+    async def _ask(self, need: Need) -> None:
+        try:
+            await self._resolver.satisfy(need)
+        except (FinalError, WantingError):
+            pass  # the decision is made without it, and names its cause
+        except ClientError as error:
+            self._parked.pop(need, None)  # not acknowledged: it comes again with the next connection
+            if not isinstance(error, ConnectionFailedError):
+                self._core.broken(error)
+            return
+        for job in self._parked.pop(need, []):
+            job.tried.add(need)
+            await self.judge(job)
+
+    # --- Messages ---
+
+    async def message(self, message: MessageReceived, *, held: bool = False) -> None:
+        """Take a received message."""
+        receiving, now_us = self._core.engine.receiving, self._core.engine.now_us
+
+        def decide(tx: Transaction, tried: set[Need]) -> Outcome:
+            return receiving.receive(tx, message, now_us(), held=held, tried=tried)
+
+        self.received += 1
+        await self.judge(Job(decide=decide, after=lambda outcome: self._after(message, outcome)))
+
+    def _after(self, message: MessageReceived, outcome: Outcome) -> None:
+        for ack in outcome.acks:
+            self._connection.offer(ack)
+        for unknown in outcome.unknown:
+            self._connection.offer(unknown)
+        self._core.publish(outcome.events)
+        if outcome.shown:
+            self._core.inbox_changed.notify()
+        if outcome.hold:
+            self._hold(message)
+        elif outcome.waiting:
+            self._nursery.start_soon(self._later, message)
+        else:
+            self._release_next(message)
+
+    async def _later(self, message: MessageReceived) -> None:
+        await trio.sleep(ASK_AGAIN_SECONDS)
+        await self.message(message)
+
+    # --- Order ---
+
+    def _hold(self, message: MessageReceived) -> None:
+        held = self._held.setdefault(_chain(message), {})
+        if message.sequence_number not in held:
+            held[message.sequence_number] = message
+            self._nursery.start_soon(self._time_out, message)
+
+    async def _time_out(self, message: MessageReceived) -> None:
+        await trio.sleep(GAP_HOLD_SECONDS)
+        held = self._held.get(_chain(message), {})
+        if held.get(message.sequence_number) is not message:
+            return
+        for number in sorted(number for number in held if number <= message.sequence_number):
+            await self.message(held.pop(number), held=True)
+
+    def _release_next(self, message: MessageReceived) -> None:
+        """A message was taken: the one after it need not wait any more."""
+        held = self._held.get(_chain(message))
+        if not held:
+            return
+        following = held.pop(message.sequence_number + 1, None)
+        if following is not None:
+            self._nursery.start_soon(self.message, following)
+
+
+def _chain(message: MessageReceived) -> str:
+    return f"{message.sender_user}/{message.sender_device}/{message.conversation_id}/{message.chain_id}"
