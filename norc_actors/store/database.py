@@ -121,20 +121,30 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Cursor]:
         """A write transaction on the driver's own cursor, for `Statement`s."""
-        with self.transaction() as connection:
-            cursor = connection.connection.cursor()
-            try:
-                yield cursor
-            finally:
-                cursor.close()
+        with self._on_driver("BEGIN IMMEDIATE") as cursor:
+            yield cursor
 
     @contextmanager
     def reading_cursor(self) -> Iterator[Cursor]:
         """A read transaction on the driver's own cursor."""
-        with self.reading() as connection:
-            cursor = connection.connection.cursor()
+        with self._on_driver("BEGIN") as cursor:
+            yield cursor
+
+    @contextmanager
+    def _on_driver(self, begin: str) -> Iterator[Cursor]:
+        """A transaction past Core, whose bookkeeping costs as much as a small batch."""
+        with translating(self.location):
+            driver = self._connection.connection.dbapi_connection
+            assert driver is not None
+            cursor = driver.cursor()
             try:
+                if self.dialect == "sqlite":  # others begin by themselves
+                    cursor.execute(begin)
                 yield cursor
+                driver.commit()
+            except BaseException:
+                driver.rollback()
+                raise
             finally:
                 cursor.close()
 
