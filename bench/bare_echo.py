@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -65,10 +66,8 @@ async def our_server(folder: Path) -> None:
             pass
 
     async def serve(stream: trio.SocketStream) -> None:
-        try:
+        with suppress(ConnectError):
             await serve_websocket(stream, echo, ssl_context=context, subprotocols=[PROTOCOL], max_message_size=2**20)
-        except ConnectError:
-            pass
 
     [listener] = await open_listeners("127.0.0.1:0")
     async with trio.open_nursery() as nursery:
