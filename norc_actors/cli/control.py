@@ -72,7 +72,7 @@ def socket_of(directory: Path) -> Path:
 def _unreachable(directory: Path) -> CliError:
     return CliError(
         f"No node runs at {directory}.",
-        f"Start it: norc node run --dir {directory}",
+        f"Start it: norc node --dir {directory}",
         code="offline",
         exit_code=Exit.OFFLINE,
     )

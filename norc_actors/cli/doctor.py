@@ -1,9 +1,8 @@
 """`norc doctor`: what is wrong, in words; for a node's folder, or for this device."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,15 +12,8 @@ from norc_actors.cli.opening import open_client, run
 from norc_actors.cli.options import Json, KeyFile, Profile, Within, profile_path
 from norc_actors.cli.output import JsonValue, Output
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing looked at: fine, or what is wrong with it and what to do."""
-
-    name: str
-    good: bool
-    what: str
-    next: str = ""
+if TYPE_CHECKING:
+    from norc_actors.doctor import Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -52,15 +44,17 @@ def doctor(
         raise CliError(what, "Do what stands beside them.", code="unwell")
 
 
-def look_at_node(directory: Path) -> list[Finding]:
+def look_at_node(directory: Path) -> "list[Finding]":
     """The node's own self-check, which needs no running node."""
     from norc_actors.doctor import examine
 
-    return [Finding(name=found.name, good=found.good, what=found.what, next=found.next) for found in examine(directory)]
+    return examine(directory)
 
 
-def look_at_device(profile: Path | None, key_file: Path | None, within: float) -> list[Finding]:
+def look_at_device(profile: Path | None, key_file: Path | None, within: float) -> "list[Finding]":
     """Profile, connection and outbox of this device; what cannot be looked at after a failure is left out."""
+    from norc_actors.doctor import Finding
+
     path = profile_path(profile)
     if not path.exists():
         return [

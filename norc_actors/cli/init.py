@@ -59,7 +59,7 @@ def init(
         {"ok": True, "config": str(server.config), "ca": str(server.ca), "server_id": server_id, "listen": listen},
         f"Made {directory}: configuration {server.config.name}, keys, a private CA, a certificate for {server_id}.",
     )
-    out.note(f"Start it:        norc node run --dir {directory}")
+    out.note(f"Start it:        norc node --dir {directory}")
     out.note(f"Invite someone:  norc user invite alice@{server_id} --dir {directory}")
     out.note(f"On their device: norc enroll alice@{server_id} LINK --address {listen} --ca {server.ca}")
     out.note(

@@ -12,27 +12,29 @@ from norc_actors.cli.errors import UsageError
 from norc_actors.cli.options import DEFAULT_DIR, Json, ServerDir
 from norc_actors.cli.output import JsonValue, Output
 
-group = typer.Typer(help="Run a node; see its supervision tree; end one of its actors.", no_args_is_help=True)
+group = typer.Typer(help="Run a node (without a command); see its supervision tree; end one of its actors.")
 
 
 def register(app: typer.Typer) -> None:
     app.add_typer(group, name="node")
 
 
-@group.command("run")
+@group.callback(invoke_without_command=True)
 def run_node(
+    context: typer.Context,
     directory: ServerDir = DEFAULT_DIR,
     config: Annotated[
         Path | None, typer.Option("--config", help="Configuration file. Default: norc.toml in --dir.")
     ] = None,
 ) -> None:
-    """Run the node in the foreground until Ctrl-C or SIGTERM, which end it in order."""
+    """Run a node in the foreground until Ctrl-C or SIGTERM, which end it in order; or look into a running one."""
+    if context.invoked_subcommand is not None:
+        return
     path = config or directory / "norc.toml"
     if not path.is_file():
         raise UsageError(f"There is no configuration at {path}.", f"Make one: norc init --dir {directory}")
-    command = [sys.executable, "-m", "norc_actors.node", "--config", str(path)]
     sys.stdout.flush()
-    os.execv(sys.executable, command)  # the node is the process: signals and exit code are its own
+    os.execv(sys.executable, [sys.executable, "-m", "norc_actors.node", "--config", str(path)])  # signals are its own
 
 
 @group.command()

@@ -5,6 +5,7 @@ argument: arguments are seen by every user of the machine.
 """
 
 import getpass
+import hmac
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -45,7 +46,7 @@ def secret_for(key_file: Path | None, *, new: bool = False) -> Secret:
     passphrase = getpass.getpass("Passphrase of this device: ")
     if not passphrase:
         raise UsageError("The passphrase is empty.", "Type one; a few words that belong together nowhere are best.")
-    if new and getpass.getpass("The same again: ") != passphrase:
+    if new and not hmac.compare_digest(getpass.getpass("The same again: ").encode(), passphrase.encode()):
         raise UsageError("The two passphrases differ.", "Run the command again and type the same one twice.")
     return {"passphrase": passphrase}
 

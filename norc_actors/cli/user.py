@@ -1,6 +1,7 @@
 """`norc user`: invitations, made by the operator at the node."""
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,7 +44,7 @@ def invite(
     out.emit(answer, link)
     until = answer.get("expires_at")
     until_text = time.strftime("%d %B %Y %H:%M", time.localtime(until)) if isinstance(until, int) else f"in {expires}"
-    out.note(f"Works once, until {until_text}. On their machine: norc enroll {user_id} LINK")
+    out.note(f"Works once, until {until_text}. On their machine: norc enroll {user_id} LINK{_dialling(directory)}")
 
 
 def seconds(text: str) -> int:
@@ -52,3 +53,9 @@ def seconds(text: str) -> int:
     if unit is None or not number.isascii() or not number.isdigit() or not 0 < int(number) * unit <= 365 * 86400:
         raise UsageError(f"{text!r} is no duration.", "Write 30m, 12h or 7d, a year at most.")
     return int(number) * unit
+
+
+def _dialling(directory: Path) -> str:
+    """The options with which a client finds a node that runs on a private CA."""
+    ca = directory / "ca.pem"
+    return f" --address HOST:PORT --ca {ca.name}" if ca.is_file() else ""

@@ -13,7 +13,7 @@ from norc_actors.cli.exits import Exit
 COMMANDS = [
     line.split()
     for line in (
-        "", "init", "node", "node run", "node tree", "node kill", "node status", "user", "user invite", "enroll",
+        "", "init", "node", "node tree", "node kill", "node status", "user", "user invite", "enroll",
         "devices", "devices list", "devices approve", "devices revoke", "verify", "group", "group create", "group add",
         "group remove", "group rename", "group leave", "group list", "send", "listen", "chat", "doctor", "inspect",
     )
@@ -35,7 +35,7 @@ def test_every_command_refuses_an_unknown_option(command: list[str], capsys: pyt
     assert "--help" in shown
 
 
-@pytest.mark.parametrize("command", [c for c in LEAVES if c != ["node", "run"]], ids=" ".join)
+@pytest.mark.parametrize("command", LEAVES, ids=" ".join)
 def test_every_command_speaks_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*command, "--json", "--frobnicate"]) == Exit.USAGE
     assert json.loads(capsys.readouterr().out)["error"] == "usage"

@@ -79,7 +79,7 @@ def test_a_node_that_dies_while_answering_is_offline(serve: Serve, tmp_path: Pat
 
 def test_no_node_is_offline(tmp_path: Path, capsys: Captured) -> None:
     assert cli.run(["node", "status", "--dir", str(tmp_path)]) == Exit.OFFLINE
-    assert "norc node run" in capsys.readouterr().err
+    assert "norc node" in capsys.readouterr().err
 
 
 def test_a_socket_that_nobody_serves_is_offline(tmp_path: Path) -> None:
