@@ -1,0 +1,116 @@
+"""The corpus: scenarios with the traces that OTP's own supervisor left, and the tool that records them.
+
+`scenarios/*.txt` are written by hand, most after cases of OTP's supervisor_SUITE; their traces are in `named.traces`.
+`generated.traces` holds scenarios drawn by `generate`, each with its seed. Both files are blocks:
+
+    === NAME
+    the scenario, with `| ` before each line (named.traces has none: the scenario is its own file)
+    the trace
+
+    python -m tests.conformance.corpus record [COUNT]     record both anew (needs `escript`, Debian: erlang-base)
+    python -m tests.conformance.corpus live COUNT SEED    compare COUNT fresh scenarios with OTP, here and now
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from supervision.conformance import parse_scenario, run_scenario
+
+from .generate import generate
+
+HERE = Path(__file__).parent
+ESCRIPT = HERE / "otp_supervisor.escript"
+NAMED, GENERATED = HERE / "named.traces", HERE / "generated.traces"
+RECORDED = 320
+
+Case = tuple[str, str, list[str]]
+"""A name, the scenario's text, the trace."""
+
+
+def ours(text: str) -> list[str]:
+    """What our supervisor does with the scenario."""
+    trace: list[str] = []
+    run_scenario(parse_scenario(text), trace.append)
+    return trace
+
+
+def otps(scenarios: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """What OTP's supervisor does with each (name, text)."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for name, text in scenarios:
+            path = Path(folder, f"{name}.txt")
+            path.write_text(text, "utf-8")
+            paths.append(str(path))
+        done = subprocess.run(["escript", str(ESCRIPT), *paths], check=True, capture_output=True, text=True)
+    traces: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        if line.startswith("== "):
+            trace = traces[line[3:].removesuffix(".txt")] = []
+        else:
+            trace.append(line)
+    return traces
+
+
+def named() -> dict[str, str]:
+    """The scenarios written by hand."""
+    return {path.stem: path.read_text("utf-8") for path in sorted((HERE / "scenarios").glob("*.txt"))}
+
+
+def generated(count: int, first_seed: int = 0) -> dict[str, str]:
+    """Scenarios by their seeds."""
+    return {f"seed-{seed}": generate(seed) for seed in range(first_seed, first_seed + count)}
+
+
+def cases() -> Iterator[Case]:
+    """The whole corpus."""
+    scenarios = named()
+    for name, text, trace in _blocks(NAMED):
+        yield name, text or scenarios[name], trace
+    yield from _blocks(GENERATED)
+
+
+def _blocks(path: Path) -> Iterator[Case]:
+    for block in path.read_text("utf-8").split("=== ")[1:]:
+        name, *lines = block.splitlines()
+        text = "".join(f"{line[2:]}\n" for line in lines if line.startswith("| "))
+        yield name, text, [line for line in lines if not line.startswith("| ")]
+
+
+def record(count: int) -> None:
+    """Write both files of traces."""
+    scenarios = named()
+    with NAMED.open("w", encoding="utf-8") as file:
+        for name, trace in otps(scenarios.items()).items():
+            file.write("\n".join([f"=== {name}", *trace, ""]))
+    drawn = generated(count)
+    with GENERATED.open("w", encoding="utf-8") as file:
+        for name, trace in otps(drawn.items()).items():
+            text = [f"| {line}" for line in drawn[name].splitlines()]
+            file.write("\n".join([f"=== {name}", *text, *trace, ""]))
+
+
+def live(count: int, first_seed: int) -> int:
+    """Compare with OTP now; returns how many differ and prints them."""
+    drawn = generated(count, first_seed)
+    wrong = 0
+    for name, trace in otps(drawn.items()).items():
+        mine = ours(drawn[name])
+        if mine != trace:
+            wrong += 1
+            print(f"=== {name}", drawn[name], "--- OTP", *trace, "--- ours", *mine, sep="\n")
+    print(f"{count - wrong} of {count} scenarios agree with OTP (seeds from {first_seed})")
+    return wrong
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["record", *rest]:
+            record(int(rest[0]) if rest else RECORDED)
+        case ["live", how_many, seed]:
+            sys.exit(1 if live(int(how_many), int(seed)) else 0)
+        case _:
+            sys.exit(__doc__)
