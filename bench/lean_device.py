@@ -18,14 +18,14 @@ from norc_actors.net.websocket import WebSocket, connect_websocket
 from norc_actors.protocol import messages as m
 from norc_actors.protocol.auth import sign_auth
 from norc_actors.protocol.chains import SendingChain
-from norc_actors.protocol.codec import Received, code_of, convert, decode, encode
+from norc_actors.protocol.codec import Received, code_of, convert, decode, encode, to_map
 from norc_actors.protocol.conversations import State, direct_state, sign_state
-from norc_actors.protocol.devices import Device, OwnDevice, make_record, sign_record, verify_entry
+from norc_actors.protocol.devices import Device, OwnDevice, make_record, record_of, sign_record, verify_entry
 from norc_actors.protocol.enrolment import EnrolmentLink, sign_registration
 from norc_actors.protocol.handshake import ClientHandshake, Established, KnownKeys
 from norc_actors.protocol.prekeys import make_bundle, make_one_time_keys
 from norc_actors.protocol.receipts import make_receipt
-from norc_actors.protocol.schema import Message
+from norc_actors.protocol.schema import Message, SignedMap
 from norc_actors.protocol.sealed import Opened, Rekeyed
 from norc_actors.protocol.sealing import Outgoing, Target, ciphertext_hash, seal
 from norc_actors.protocol.sessions import SendingSession, open_session
@@ -73,30 +73,43 @@ class LeanDevice:
 
     async def enrol(self, line: "Line", link: EnrolmentLink) -> None:
         """Register as the user's first device."""
-        record = make_record(self.user_id, self.device_id, self.key.public_key, now=int(time.time()), e2e_suites=SUITES)
-        register = convert(
-            {
-                "type": "device_register",
-                **record,
-                "user_key": self.user_key.public_key,
-                "user_device_signature": sign_record(self.user_key, record),
-                "enrollment_token": link.token,
-                "device_info": {
-                    "name": "lean",
-                    "type": "server",
-                    "capabilities": ["messaging"],
-                    "platform": {"os": "linux", "version": "0", "app_version": "0"},
-                },
-            },
-            m.DeviceRegister,
-        )
+        record = self._record()
+        signed: SignedMap = {
+            "user_key": self.user_key.public_key,
+            "user_device_signature": sign_record(self.user_key, record),
+            "enrollment_token": link.token,
+        }
+        await self._register(line, record | signed)
+        await line.expect(m.RegistrationSuccess)
+
+    async def ask_to_join(self, line: "Line") -> None:
+        """Register as a further device; the success comes when another device has approved."""
+        await self._register(line, self._record())
+
+    def approval(self, asked: m.DeviceRegister) -> m.DeviceRegister:
+        """What a device that holds the user key answers to a further device's registration."""
+        members = to_map(asked)
+        signature = sign_record(self.user_key, record_of(members))
+        signed: SignedMap = {"user_key": self.user_key.public_key, "user_device_signature": signature}
+        return convert(members | signed, m.DeviceRegister)
+
+    def _record(self) -> SignedMap:
+        return make_record(self.user_id, self.device_id, self.key.public_key, now=int(time.time()), e2e_suites=SUITES)
+
+    async def _register(self, line: "Line", members: SignedMap) -> None:
+        info: SignedMap = {
+            "name": "lean",
+            "type": "server",
+            "capabilities": ["messaging"],
+            "platform": {"os": "linux", "version": "0", "app_version": "0"},
+        }
+        register = convert({"type": "device_register", **members, "device_info": info}, m.DeviceRegister)
         await line.send(register)
         challenge = await line.expect(m.RegistrationChallenge)
         signature = sign_registration(
             self.key, line.established.th, challenge.challenge, Received(register, encode(register)).map
         )
         await line.send(m.RegistrationResponse(challenge=challenge.challenge, signature=signature))
-        await line.expect(m.RegistrationSuccess)
 
     async def authenticate(self, line: "Line") -> m.PrekeyStatus:
         """Begin a session; the server's prekey_status ends the greeting."""

@@ -87,7 +87,7 @@ class Control(GenServer):
             return {"ok": True, **await self._do(request)}
         except RefusedError as refused:
             return {"ok": False, "error": refused.error, "next": refused.next}
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # not UTF-8, or not JSON
             return {"ok": False, "error": f"not JSON: {error}", "next": "send one JSON object a line"}
         except (ServerDown, CallTimeout) as error:
             return {
