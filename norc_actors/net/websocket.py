@@ -96,11 +96,16 @@ async def serve_websocket(
                 await request.reject(chosen)
                 raise RefusedError(f"client {remote}: refused with HTTP {chosen}", chosen)
             connection = await request.accept(subprotocol=chosen)
+        del request  # its headers would stay as long as the connection
         websocket = _Connection(connection, secured, remote)
         try:
             await handler(websocket)
-        finally:
+        except trio.Cancelled:
+            raise  # whoever cancels does not wait for the peer: the socket is cut below
+        except BaseException:
             await websocket.close()
+            raise
+        await websocket.close()
 
 
 @asynccontextmanager
