@@ -144,7 +144,7 @@ class Sending:
                 now=now,
                 random=self.random,
             )
-        except sealing.SealRefusedError as error:
+        except (sealing.SealRefusedError, EntryRefusedError) as error:  # a device of tomorrow, by a clock set back
             raise FinalError("refused", f"The message cannot be sent: {error}.") from error
         except NoCommonSuiteError as error:
             raise FinalError("no_common_suite", f"The message cannot be encrypted: {error}.") from error
