@@ -52,6 +52,8 @@ from norc_actors.protocol.messages import (
     Ping,
     Platform,
     Pong,
+    PrekeyStatus,
+    PrekeyUpload,
     RegistrationChallenge,
     RegistrationResponse,
     RegistrationSuccess,
@@ -177,7 +179,8 @@ class Enrolment:
         return await self._authenticate(connection, own, keyring)
 
     async def _authenticate(self, connection: Connection, own: Self, keyring: Keyring) -> bytes:
-        """Authenticate; a further device then asks for its own entry: the key that signed it is the user's."""
+        """Authenticate and upload prekeys, so that the device can be written to before it is first opened; a further
+        device then asks for its own entry: the key that signed it is the user's."""
         established = connection.established
         connection.put(
             sign_auth(
@@ -190,6 +193,13 @@ class Enrolment:
             )
         )
         await _expect(connection, AuthResponse, HANDSHAKE_SECONDS)
+        status = await _expect(connection, PrekeyStatus, HANDSHAKE_SECONDS)
+        uploads: list[PrekeyUpload | None] = []
+        now = int(self._clock())
+        await self._commit(lambda tx: uploads.append(keyring.refill(tx, status, now, self._random)))
+        if uploads[0] is not None:
+            connection.put(uploads[0])
+            await _expect(connection, PrekeyStatus, HANDSHAKE_SECONDS)
         return own.user_key or await self._user_key(connection, own)
 
     async def _user_key(self, connection: Connection, own: Self) -> bytes:

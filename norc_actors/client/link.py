@@ -64,6 +64,8 @@ class Link:
         self._failure: ClientError | None = None
         self._scope: trio.CancelScope | None = None
         self._ready = False
+        self._stopping = False
+        self._stopped = trio.Event()
         self.last_error: ConnectionFailedError | None = None
         self.connections = 0
 
@@ -74,6 +76,9 @@ class Link:
             self._ready = False
             error = await self._once()
             self._clean_up(error)
+            if self._stopping:
+                self._stopped.set()
+                return
             if error.fatal:
                 self._core.publish([ConnectionDown(reason=error.what, retry_in=-1)])
                 self._core.die(error)
@@ -84,6 +89,13 @@ class Link:
             self._core.publish([ConnectionDown(reason=error.what, retry_in=delay)])
             self._core.link_changed.notify()
             await trio.sleep(delay)
+
+    async def stop(self) -> None:
+        """Close the connection in order and come back no more; nothing happens while there is none."""
+        if self._core.connection is not None:
+            self._stopping = True
+            self._end(LostError("The client was closed."))
+            await self._stopped.wait()
 
     def _clean_up(self, error: ConnectionFailedError) -> None:
         self.last_error = error

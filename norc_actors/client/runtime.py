@@ -75,6 +75,7 @@ class Runtime:
             await self.core.do(lambda tx: None)
             if self.core.connection is not None:
                 await self.core.connection.wait_written()
+            await self.link.stop()
         except ClientError:
             return  # nothing more can be said; all of it is said again next time
 

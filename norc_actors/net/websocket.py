@@ -145,8 +145,12 @@ async def connect_websocket(
         websocket = _Connection(connection, secured, host)
         try:
             yield websocket
-        finally:
+        except trio.Cancelled:
+            raise  # the library's reader is cancelled too: nobody would see the peer's half of a close
+        except BaseException:
             await websocket.close()
+            raise
+        await websocket.close()
 
 
 class _Connection:
