@@ -62,8 +62,6 @@ def _plain(value: object) -> object:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, str):  # a str subclass, such as an enumeration's member
-        return str(value)
     raise malformed(f"{kind.__name__} has no canonical form")
 
 

@@ -21,6 +21,8 @@ from typing import Generic, TypeVar
 import msgpack
 import msgspec
 
+from norc_actors.limits import MAX_ENTRIES
+
 from .canonical import Value, check_map
 from .errors import Code, ProtocolError, malformed
 from .registry import NAMES, STRUCTS, code_of
@@ -30,6 +32,7 @@ M_co = TypeVar("M_co", bound=Map, covariant=True)
 T = TypeVar("T", bound=Map)
 
 _ENCODER = msgspec.msgpack.Encoder()
+_KINDS: dict[int, tuple[type[Message], ...]] = {code: shapes.all for code, shapes in STRUCTS.items()}
 
 
 class Received(Generic[M_co]):
@@ -90,7 +93,7 @@ def decode(code: int, data: bytes) -> Received[Message]:
     shapes = STRUCTS.get(code)
     if shapes is None:
         raise ProtocolError(Code.UNKNOWN_TYPE, f"type {code:#04x} ({NAMES.get(code, 'in no registry')})")
-    for kind in shapes.all:
+    for kind in _KINDS[code]:
         message = _fast(kind, data)
         if message is not None:
             return Received(message, data)
@@ -126,6 +129,8 @@ def decode_map(data: bytes) -> dict[str, Value]:
             object_pairs_hook=_no_duplicates,
             ext_hook=_no_extension,
             max_ext_len=0,
+            max_array_len=MAX_ENTRIES,
+            max_map_len=MAX_ENTRIES,
         )
     except ProtocolError:
         raise

@@ -14,7 +14,8 @@ Rules
   fails (not opened, other sequence, broken chain) is `Discarded` without answer, and the third in a row raises: close.
 - The 1000th frame under a key at the latest renews it. `seal` sees to that by itself, so it may give two frames. A
   received 1001st frame without renewal raises: close.
-- Frames leave in the order in which they were sealed, the `frames` of a `Rekeyed` too.
+- Frames leave in the order in which they were sealed, the `frames` of a `Rekeyed` too, and all of them do: a frame that
+  was sealed and not sent breaks the chain, and the connection has to close.
 - `session_rekey` is made and consumed here; the application never sees it. Only the client asks for a dh re-key, once
   at a time; the server's answer is its last frame under the old key, the client's `dh_done` its last.
 - Replaced keys are wiped (best effort). After an exception or `close` the session seals and opens nothing.
@@ -189,11 +190,15 @@ class SealedSession:
     def seal(self, code: int, plaintext: bytes) -> list[bytes]:
         """The frame (two when the key is renewed first), each one WebSocket message; `TOO_LARGE` beyond their max."""
         self._check_open()
-        if len(plaintext) + 16 > self._send_limit:
+        if not self.fits(len(plaintext)):
             raise ProtocolError(Code.TOO_LARGE, f"{len(plaintext)} bytes, the peer takes {self._send_limit}")
         if self._send.count < FRAMES_PER_KEY - 1:
             return [self._seal(code, plaintext)]
         return [*self.update(), self._seal(code, plaintext)]
+
+    def fits(self, length: int) -> bool:
+        """Whether a plaintext of `length` bytes goes into one frame that the peer takes."""
+        return length + 16 <= self._send_limit
 
     def _seal(self, code: int, plaintext: bytes) -> bytes:
         direction = self._send

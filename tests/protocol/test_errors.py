@@ -61,6 +61,11 @@ def test_a_number_of_a_newer_peer_counts_as_its_category(number: int, code: int)
     assert str(number) in str(PeerError(number))
 
 
+def test_an_error_says_its_code_and_name() -> None:
+    assert str(ProtocolError(Code.DOWNGRADE)) == "4005 downgrade"
+    assert str(ProtocolError(Code.DOWNGRADE, "x")) == "4005 downgrade: x"
+
+
 def test_malformed_is_3001() -> None:
     assert malformed("x").code == 3001
     assert malformed("x").info.action == "close"

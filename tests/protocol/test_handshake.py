@@ -277,19 +277,34 @@ def test_remembered_version() -> None:
     assert caught.value.code is Code.DOWNGRADE
 
 
-def test_a_suite_that_is_not_the_first_of_both_lists() -> None:
-    """A server that picks lower and signs it: DOWNGRADE."""
-    identity = {"ed25519": keys()["ed25519"]}
-    server = ServerHandshake(offer(identity, suites=("0001",)), random=seeded(4))  # type: ignore[arg-type]
+def _answered_by_a_liar(suite: str, key: SigningKey, **changes: Value) -> Code:
+    """The client's verdict on an answer that a server changed and then signed itself."""
+    identity = {SUITES[suite].identity: keys()[SUITES[suite].identity]}
     client = _client()
+    server = ServerHandshake(offer(identity, suites=(suite,)), random=seeded(4))
     wanted = server.prepare(client.request, uri_version="2.0", subprotocol="norc-c-v2.0", now=0.0)
-    frame, _ = server.finish(sign(identity, wanted), 0.0)  # type: ignore[arg-type]
-    payload = codec.decode_map(decode_v1(frame).payload) | {"server_cipher_suites": ["0101", "0001"]}
-    th = transcript_hash(SUITES["0001"], codec.decode_map(decode_v1(client.request).payload), payload)
-    payload["signature"] = identity["ed25519"].sign("handshake:v1", th)
+    frame, _ = server.finish(sign(identity, wanted), 0.0)
+    payload = codec.decode_map(decode_v1(frame).payload) | changes
+    th = transcript_hash(SUITES[suite], codec.decode_map(decode_v1(client.request).payload), payload)
+    payload["signature"] = key.sign("handshake:v1", th)
     with pytest.raises(ProtocolError) as caught:
         client.accept(encode_v1(1, codec.encode_map(payload)), 0.0)
-    assert caught.value.code is Code.DOWNGRADE
+    return caught.value.code
+
+
+def test_what_a_server_may_not_sign_either() -> None:
+    ed25519, p256 = keys()["ed25519"], keys()["p256"]
+    both: list[Value] = ["0101", "0001"]
+    assert _answered_by_a_liar("0001", ed25519, server_cipher_suites=both) is Code.DOWNGRADE
+    assert _answered_by_a_liar("0001", ed25519, server_cipher_suites=[]) is Code.DOWNGRADE
+    assert _answered_by_a_liar("0001", ed25519, server_versions=["2.0", "3.0"]) is Code.DOWNGRADE  # mode is now true
+    assert _answered_by_a_liar("0001", p256, server_public_key=p256.public_key) is Code.INVALID_SIGNATURE
+    assert _answered_by_a_liar("0002", ed25519, server_public_key=ed25519.public_key) is Code.INVALID_SIGNATURE
+    assert _answered_by_a_liar("0001", p256) is Code.INVALID_SIGNATURE
+    assert _answered_by_a_liar("0001", ed25519, server_id="b.example") is Code.INVALID_SIGNATURE
+    assert _answered_by_a_liar("0001", ed25519, ephemeral_public_key=bytes(32)) is Code.CRYPTO
+    assert _answered_by_a_liar("0001", ed25519, pq_ciphertext=bytes(1088)) is Code.MALFORMED
+    assert _answered_by_a_liar("0001", ed25519, max_frame=65535) is Code.MALFORMED
 
 
 def test_a_refusal_of_the_server_is_the_peers_error() -> None:

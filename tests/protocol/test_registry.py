@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+
+from norc_actors.protocol.messages import Wrap
 from norc_actors.protocol.registry import CODES, NAMES, STRUCTS, code_of
 from norc_actors.protocol.schema import type_name
 
@@ -51,6 +54,11 @@ def test_structs_stand_under_their_names() -> None:
             assert type_name(kind) == NAMES[code]
             assert code_of(kind) == code
             assert type_name(kind) not in kind.__struct_fields__
+
+
+def test_a_map_without_type_has_no_code() -> None:
+    with pytest.raises(TypeError):
+        code_of(Wrap)  # type: ignore[arg-type]
 
 
 def test_two_shapes_share_no_way_to_be_read() -> None:

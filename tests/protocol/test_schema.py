@@ -186,6 +186,11 @@ def test_rules_of_key_requests() -> None:
             KeyRequest(**(request | bad))
 
 
+def test_a_member_that_nothing_can_check_is_a_mistake_of_ours() -> None:
+    with pytest.raises(TypeError, match="no check for"):
+        type("Odd", (Map,), {"__annotations__": {"value": float}, "__module__": __name__})
+
+
 def test_a_refusal_names_the_member_and_hides_the_value() -> None:
     with pytest.raises(ProtocolError) as caught:
         Record(**(RECORD | {"user_id": "secret-name"}))

@@ -168,6 +168,8 @@ def test_limits() -> None:
     client, server = _ends()
     limit = 2**20
     assert isinstance(server.receive(client.seal(9, bytes(limit - 16))[0]), Opened)
+    assert client.fits(limit - 16)
+    assert not client.fits(limit - 15)
     with pytest.raises(ProtocolError) as caught:
         client.seal(9, bytes(limit - 15))
     assert caught.value.code is Code.TOO_LARGE
@@ -321,6 +323,32 @@ def test_a_rekey_without_the_suites_key_material_closes() -> None:
             server.receive(client.seal(REKEY_CODE, codec.encode(message))[0])
         assert caught.value.code in (Code.MALFORMED, Code.CRYPTO)
         assert server.closed
+
+
+def test_a_dh_answer_without_the_suites_key_material_closes() -> None:
+    for suite, answer in (
+        ("0001", SessionRekey(mode="dh", ephemeral_public_key=b"\x09" + bytes(31), pq_ciphertext=bytes(1088))),
+        ("0101", SessionRekey(mode="dh", ephemeral_public_key=b"\x09" + bytes(31))),
+        ("0001", SessionRekey(mode="dh", ephemeral_public_key=bytes(32))),
+    ):
+        client, server = _ends(suite)
+        client.ask_dh(1.0)
+        with pytest.raises(ProtocolError) as caught:
+            client.receive(server.seal(REKEY_CODE, codec.encode(answer))[0])
+        assert caught.value.code in (Code.MALFORMED, Code.CRYPTO)
+        assert client.closed
+
+
+def test_closing_during_a_dh_rekey_erases_its_keys() -> None:
+    client, _ = _ends("0101")
+    client.ask_dh(1.0)
+    asked = client._asked  # noqa: SLF001 - the secrets that must be gone
+    assert asked is not None
+    assert asked.kem is not None
+    client.close()
+    for secret in (asked.ephemeral, asked.kem):
+        with pytest.raises(ValueError, match="wiped"):
+            secret.reveal()
 
 
 # --- Every state × every input ---
