@@ -150,7 +150,11 @@ async def end_process(process: Process, shutdown: ShutdownTime) -> ExitReason:
 
 
 async def kill_process(process: Process) -> ExitReason:
-    """Cancel `process` and wait until it is down, however long; say so if that is long."""
+    """Cancel `process` and wait until it is down, however long; say so if that is long.
+
+    It was told to end, so its being killed is no news by itself; its supervisor says what was wrong.
+    """
+    process.told = True
     process.kill()
     waited = 0.0
     while process.alive:

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import trio
 
+from ._core.backoff import Patience
 from ._core.intensity import Window
 from ._core.reasons import ExitReason, Shutdown, consequences
 from ._core.roster import decide
@@ -39,6 +40,7 @@ from .ref import ActorRef
 from .reply import From
 from .snapshot import Tree
 from .supervisor import REQUESTS, SupervisorBase, SupervisorRequest
+from .timers import Timer
 
 
 class _TryAgain:
@@ -70,7 +72,8 @@ class DynamicSupervisor(SupervisorBase):
         self._window = Window(intensity=intensity, period=period)
         self._auto_shutdown: AutoShutdown = auto_shutdown
         self._children: dict[Process, None] = {}
-        self._lost: dict[Process, None] = {}
+        self._lost: dict[Process, Timer | None] = {}
+        self._patience = Patience()
 
     # The gen_server
 
@@ -89,6 +92,7 @@ class DynamicSupervisor(SupervisorBase):
                 await self._child_ended(message.process, message.reason)
             case _TryAgain():
                 if message.lost in self._lost:
+                    self._lost[message.lost] = None
                     await self._restart(message.lost)
             case _:
                 await super().handle_info(message)
@@ -99,6 +103,7 @@ class DynamicSupervisor(SupervisorBase):
         children = sorted(self._children, key=lambda child: trio_seconds(child.spec.shutdown_time))
         for child in children:
             if child.spec.shutdown_time == "brutal_kill":
+                child.told = True
                 child.kill()
             else:
                 child.exit(Shutdown())
@@ -109,6 +114,7 @@ class DynamicSupervisor(SupervisorBase):
                 with trio.CancelScope(deadline=deadline):
                     await child.wait_down()
             if child.alive:
+                child.told = True
                 child.kill()
                 late.append(child)
         for child in late:
@@ -129,11 +135,25 @@ class DynamicSupervisor(SupervisorBase):
             self.report("child_terminated", spec.id, reason)
         if decide(spec.restart, reason) == "restart":
             self._lost[process] = None
-            await self._restart(process)
-        elif spec.significant and self._auto_shutdown != "never":
+            if spec.backoff is None:
+                await self._restart(process)
+            else:
+                self._put_off(process)
+            return
+        self._patience.forget(process)
+        if spec.significant and self._auto_shutdown != "never":
             others = any(child.spec.significant for child in (*self._children, *self._lost))
             if self._auto_shutdown == "any_significant" or not others:
                 self.stop(Shutdown())
+
+    def _put_off(self, lost: Process) -> None:
+        """Try this child again: after its back-off if it has one, at once if not."""
+        backoff = lost.spec.backoff
+        if backoff is None:
+            self._process.post(_TryAgain(lost))
+        else:
+            wait = self._patience.failed(lost, backoff, self.system.now(), self.system.chance())
+            self._lost[lost] = self.send_after(wait, _TryAgain(lost))
 
     async def _restart(self, lost: Process) -> None:
         self._window, allowed = self._window.add(self.system.now())
@@ -148,9 +168,10 @@ class DynamicSupervisor(SupervisorBase):
             if not self._process.open:
                 return
             self.report("start_error", lost.spec.id, error.reason)
-            self._process.post(_TryAgain(lost))
+            self._put_off(lost)
             return
         del self._lost[lost]
+        self._patience.stands(lost, self.system.now(), process)
         if process.ready:
             self._children[process] = None
 
@@ -185,7 +206,11 @@ class DynamicSupervisor(SupervisorBase):
         return process
 
     async def _end(self, process: Process) -> None:
-        if self._lost.pop(process, self) is None:
+        self._patience.forget(process)
+        if process in self._lost:
+            timer = self._lost.pop(process)
+            if timer is not None:
+                timer.cancel()
             return
         del self._children[process]
         reason = await end_process(process, process.spec.shutdown_time)

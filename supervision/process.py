@@ -111,6 +111,7 @@ class Process(Inbox):
         "ready",
         "restarts",
         "stopping",
+        "told",
     )
 
     def __init__(self, spec: ChildSpec, system: System, parent: "Process | None", home: trio.Nursery) -> None:
@@ -119,7 +120,7 @@ class Process(Inbox):
         self.home = home
         self.nursery: trio.Nursery | None = None
         self.actor: Body | None = None
-        self.ready = False
+        self.ready = self.told = False
         self.ignored = False
         self.stopping: ExitReason | None = None
         self.idle: float | None = None
@@ -368,7 +369,8 @@ class Process(Inbox):
         self.down = True
         kind, self.actor = self.kind, None
         _run_all(self._cleanups, reason)
-        if self.ready and consequences(reason).logged:
+        unexpected = not isinstance(reason, Killed) or (self._killed and not self.told)
+        if self.ready and consequences(reason).logged and unexpected:
             self.system.events.emit(CrashReport(actor=self, kind=kind, reason=reason, handled=self.handled))
         self.fail_callers(reason)
         _run_all(self._watchers, reason)

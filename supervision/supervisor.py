@@ -13,6 +13,7 @@ Rules
 from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
+from ._core.backoff import Patience
 from ._core.intensity import Window
 from ._core.reasons import ExitReason, FailedToStart, Shutdown, consequences
 from ._core.roster import Child, Plan, Refusal, Roster
@@ -130,7 +131,7 @@ class Supervisor(SupervisorBase):
         window = Window(intensity=intensity, period=period)
         self._roster = Roster(children, strategy=strategy, window=window, auto_shutdown=auto_shutdown)
         self._processes: dict[str, Process] = {}
-        self._attempts: dict[str, tuple[int, float]] = {}
+        self._patience = Patience()
         self._waiting: dict[str, Timer] = {}
 
     # The gen_server
@@ -208,10 +209,8 @@ class Supervisor(SupervisorBase):
         if backoff is None:
             self._process.post(TryAgain(name))
             return
-        attempt, since = self._attempts.get(name, (0, self.now()))
-        attempt = backoff.attempt(attempt, self.now() - since)
-        self._attempts[name] = (attempt, self.now())
-        self._waiting[name] = self.send_after(backoff.delay(attempt, self.system.chance()), TryAgain(name))
+        wait = self._patience.failed(name, backoff, self.now(), self.system.chance())
+        self._waiting[name] = self.send_after(wait, TryAgain(name))
 
     async def _start(self, child: Child) -> Process:
         name = child.spec.id
@@ -219,8 +218,7 @@ class Supervisor(SupervisorBase):
         self._roster.started(name, alive=process.ready)
         if process.ready:
             self._processes[name] = process
-            if name in self._attempts:
-                self._attempts[name] = (self._attempts[name][0], self.now())
+            self._patience.stands(name, self.now())
         return process
 
     async def _stop(self, name: str) -> None:
@@ -246,7 +244,9 @@ class Supervisor(SupervisorBase):
             case StartChild():
                 return await self._add(request.spec)
             case TerminateChild():
-                await self._stop(self._id(request.child))
+                name = self._id(request.child)
+                await self._stop(name)
+                self._patience.forget(name)
                 return None
             case RestartChild():
                 self._refuse(request.child, self._roster.may_leave_rest(request.child))

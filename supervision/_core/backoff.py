@@ -8,6 +8,7 @@ Rules
   of crashes still ends the supervisor.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 
@@ -41,3 +42,32 @@ class Backoff:
     def attempt(self, previous: int, stood: float) -> int:
         """The number of the next restart after one that made the child stand for `stood` seconds."""
         return 1 if stood >= (self.maximum if self.reset_after is None else self.reset_after) else previous + 1
+
+
+class Patience:
+    """How often each child of a supervisor failed in a row; only children with a back-off are in it."""
+
+    __slots__ = ("_failures",)
+
+    def __init__(self) -> None:
+        self._failures: dict[Hashable, tuple[int, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    def failed(self, child: Hashable, backoff: Backoff, now: float, chance: float) -> float:
+        """`child` ended, or did not start: the seconds to wait before its next try."""
+        previous, since = self._failures.get(child, (0, now))
+        attempt = backoff.attempt(previous, now - since)
+        self._failures[child] = (attempt, now)
+        return backoff.delay(attempt, chance)
+
+    def stands(self, child: Hashable, now: float, successor: Hashable | None = None) -> None:
+        """`child` started again, known from now on as `successor` if that is given; its time counts from `now`."""
+        known = self._failures.pop(child, None)
+        if known is not None:
+            self._failures[child if successor is None else successor] = (known[0], now)
+
+    def forget(self, child: Hashable) -> None:
+        """`child` is gone for good, or was ended by hand."""
+        self._failures.pop(child, None)

@@ -23,7 +23,7 @@ A restart first asks the intensity window; refused, the supervisor ends with rea
 Whoever is stopped on the way and is temporary is forgotten; whoever else stands in the group is started, also if it
 was `undefined` before (OTP does so too). When a start fails on the way, those already started stay, those behind wait,
 and the failing one is tried again as a new restart: counted again, and after other requests had their turn.
-A child with a back-off waits first; its restart is counted when it is tried.
+A child with a back-off waits first, the others of its group stopped; its restart is counted when it is tried.
 """
 
 from collections.abc import Iterator, Sequence
@@ -128,7 +128,7 @@ class Roster:
         verdict = decide(child.spec.restart, reason)
         if verdict == "restart" and child.spec.backoff is not None:
             child.status = "restarting"
-            return Plan(later=child_id)
+            return Plan(stops=self._others(child_id), later=child_id)
         if verdict == "restart":
             return self._restart(child, now)
         self._leave(child)
@@ -181,10 +181,11 @@ class Roster:
         child.restarts += 1
         child.status = "undefined"
         name = child.spec.id
-        group = self._group(name)
-        stops = tuple(other for other in reversed(group) if other != name)
-        starts = tuple(other for other in group if self.children[other].spec.restart != "temporary")
-        return Plan(stops=stops, starts=starts)
+        starts = tuple(other for other in self._group(name) if self.children[other].spec.restart != "temporary")
+        return Plan(stops=self._others(name), starts=starts)
+
+    def _others(self, child_id: str) -> tuple[str, ...]:
+        return tuple(other for other in reversed(self._group(child_id)) if other != child_id)
 
     def _group(self, child_id: str) -> Sequence[str]:
         if self.strategy == "one_for_one":

@@ -6,6 +6,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from supervision import (
     ActorRef,
+    Backoff,
     ChildCounts,
     ChildNotFound,
     ChildRunning,
@@ -183,3 +184,24 @@ async def test_all_significant_ends_it_with_the_last() -> None:
         system.ref("q").kill()
         with trio.fail_after(1):
             assert await supervisor.wait_down() == Shutdown()
+
+
+async def test_a_backoff_spaces_restarts_out_here_too() -> None:
+    times: list[float] = []
+
+    class Dies(GenServer):
+        async def init(self) -> None:
+            times.append(trio.current_time())
+            self.send_after(0, "die")
+
+        async def handle_info(self, message: object) -> None:
+            raise Boom
+
+    async with start_tree(dynamic(intensity=100), quiet()) as (system, _):
+        await start_child(held(system), ChildSpec("dies", Dies, backoff=Backoff(minimum=1, maximum=4)))
+        await trio.sleep(12)
+        assert times == [0, 1, 3, 7, 11]
+        assert [info.status for info in await which_children(held(system))] == ["restarting"]
+        await terminate_child(held(system), "dies")
+        await trio.sleep(100)
+        assert len(times) == 5

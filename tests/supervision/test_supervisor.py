@@ -19,6 +19,7 @@ from supervision import (
     ChildRunning,
     ChildSpec,
     Crash,
+    CrashReport,
     FailedToStart,
     GenServer,
     Ignore,
@@ -475,3 +476,24 @@ async def test_a_snapshot_shows_the_tree_and_is_plain_json() -> None:
         plain = json.loads(json.dumps(tree.as_json()))
         assert plain["children"][0]["mailbox"]["handled"] == 1
         assert tree.render().count("\n") == 3
+
+
+async def test_the_rest_of_the_group_is_stopped_while_a_backoff_runs() -> None:
+    told: list[str] = []
+    specs = [witness("a", told, backoff=Backoff(minimum=5)), witness("b", told), witness("c", told)]
+    async with start_tree(root(*specs, strategy="rest_for_one"), quiet()) as (system, supervisor):
+        told.clear()
+        await lose(system, supervisor, "a")
+        assert told == ["end a", "end c", "end b"]
+        assert (await count_children(supervisor)).active == 0
+        await trio.sleep(6)
+        assert told[3:] == ["start a", "start b", "start c"]
+
+
+@pytest.mark.parametrize("shutdown", ["brutal_kill", 1.0])
+async def test_a_child_killed_as_told_is_no_crash(shutdown: object) -> None:
+    system, reports = quiet(), []
+    system.events.subscribe(reports.append, CrashReport)
+    async with start_tree(root(ChildSpec("s", lambda: Stubborn(9), shutdown=shutdown)), system):  # type: ignore[arg-type]
+        pass
+    assert reports == []
