@@ -103,7 +103,7 @@ def _fit_conversation(members: dict[str, Any]) -> None:
         members["conversation_type"] = members["state"]["type"]
 
 
-_FITS = {
+FITS = {
     m.Record: _fit_key,
     m.DeviceCertificate: _fit_key,
     m.OtherKey: _fit_key,
@@ -131,7 +131,7 @@ def structs(kind: type[Map]) -> st.SearchStrategy[Any]:
     }
 
     def build(members: dict[str, Any]) -> Map:
-        fit = _FITS.get(kind)
+        fit = FITS.get(kind)
         if fit is not None:
             fit(members)
         return kind(**members)
