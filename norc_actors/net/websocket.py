@@ -190,7 +190,7 @@ class _Connection:
         raise ClosedError(1003, "the peer sent a text message")
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        with trio.move_on_after(limits.CLOSE_SECONDS, shield=True):
+        with trio.move_on_after(limits.CLOSE_SECONDS):
             await self._connection.aclose(code, reason or None)
 
 

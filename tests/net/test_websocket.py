@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -11,9 +11,10 @@ import trio
 from norc_actors import limits
 from norc_actors.devpki import DevFiles
 from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
-from norc_actors.net.tls import client_context
-from norc_actors.net.websocket import WebSocket
-from tests.support.loopback import Loopback, serving
+from norc_actors.net.listener import accept_forever
+from norc_actors.net.tls import client_context, server_context
+from norc_actors.net.websocket import WebSocket, serve_websocket
+from tests.support.loopback import PROTOCOLS, Loopback, serving
 
 GET = (
     b"GET %s HTTP/1.1\r\nHost: chat.example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -313,15 +314,54 @@ async def test_the_bodys_exception_comes_out_bare_and_the_peer_sees_an_end(pki: 
         await ended.wait()
 
 
-async def test_a_cancelled_handler_closes_its_socket(pki: DevFiles) -> None:
+async def test_a_cancelled_handler_closes_its_socket_at_once(pki: DevFiles) -> None:
+    times: list[float] = []
+
     async def handler(_: WebSocket) -> None:
         with trio.CancelScope() as scope:
+            times.append(trio.current_time())
             scope.cancel()
             await trio.sleep_forever()
 
     async with serving(pki, handler) as loopback, loopback.connect() as client:
         with pytest.raises(ClosedError):
             await client.receive()
+        assert trio.current_time() - times[0] < limits.CLOSE_SECONDS
+
+
+async def test_a_cancelled_connection_does_not_wait_for_a_dead_peer(pki: DevFiles) -> None:
+    scope, ended = trio.CancelScope(), trio.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.receive()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with scope:
+            await serve_websocket(
+                stream,
+                handler,
+                ssl_context=server_context(pki.certificate, pki.key),
+                subprotocols=PROTOCOLS,
+                max_message_size=1000,
+            )
+        ended.set()
+
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener, trio.open_nursery() as nursery:
+        loopback = Loopback(pki, listener.socket.getsockname()[1])
+        nursery.start_soon(lambda: accept_forever(listener, lambda stream: start(nursery, serve, stream)))
+        async with raw_websocket(loopback):
+            began = trio.current_time()
+            scope.cancel()
+            await ended.wait()
+            assert trio.current_time() - began < limits.CLOSE_SECONDS / 4
+        nursery.cancel_scope.cancel()
+
+
+async def start(
+    nursery: trio.Nursery, task: Callable[[trio.SocketStream], Awaitable[None]], stream: trio.SocketStream
+) -> None:
+    nursery.start_soon(task, stream)
 
 
 async def test_a_close_does_not_wait_for_a_dead_peer(pki: DevFiles, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,23 @@ def test_a_second_writer_waits_and_then_gives_up(tmp_path: Path) -> None:
     assert MessageStore(waiter).commit([accept(1)])
     holder.close()
     waiter.close()
+
+
+def test_owners_may_open_a_new_file_at_the_same_time(tmp_path: Path) -> None:
+    failures: list[Exception] = []
+
+    def open_and_close() -> None:
+        try:
+            Database.open(tmp_path / "x.db").close()
+        except Exception as error:  # noqa: BLE001  # shown below
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_and_close) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
 
 
 def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
