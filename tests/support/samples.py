@@ -19,7 +19,7 @@ _TEXTS = {
 
 
 def sample(kind: type[Map], *, full: bool) -> Any:
-    """The fixed example of a struct; `full` has its optional members too, as far as its rules let them stand together."""
+    """The fixed example of a struct; `full` has its optional members too, as far as its rules allow."""
     hints = get_type_hints(kind, include_extras=True)
     members = {
         field.name: _value(hints[field.name]) if full or field.required else field.default
