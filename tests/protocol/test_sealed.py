@@ -302,6 +302,14 @@ def test_dh_rekey_while_traffic_flows(suite: str) -> None:
     assert isinstance(client.receive(reply.frames[0]), Rekeyed)
 
 
+def test_rest_changes_nothing() -> None:
+    client, server = _ends()
+    for n in range(3):
+        assert server.receive(client.seal(9, bytes([n]))[0]) == Opened(9, bytes([n]))
+        client.rest()
+        server.rest()
+
+
 def test_when_a_dh_rekey_is_due() -> None:
     client, server = _ends()
     start = 1000.0
