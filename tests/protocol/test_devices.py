@@ -7,7 +7,6 @@ import pytest
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.protocol import devices
-from norc_actors.protocol.canonical import canonical
 from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import (
     DeviceState,
@@ -301,4 +300,3 @@ def test_every_move(state, to):
 def test_what_a_state_may():
     assert {DeviceState.REGISTERED, DeviceState.ACTIVE} == devices.MAY_AUTHENTICATE
     assert DeviceState.REVOKED not in devices.MAY_BE_ENCRYPTED_TO
-    assert canonical({"state": DeviceState.ACTIVE}) == b'{"state":"active"}'
