@@ -1,4 +1,4 @@
-"""Users in the audit log: a name per user and day that only the holder of the year's key can link (section 10; row B159).
+"""Users in the audit log: a name per user and day that only the holder of the year's key can link (section 10; B159).
 
 ```
 k_day     = HKDF(k_year, "", "norc:audit:day:v1" ‖ date, 32)                       date: YYYY-MM-DD of UTC

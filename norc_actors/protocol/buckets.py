@@ -1,8 +1,8 @@
 """Token buckets: how fast one source may go (§6.16, section 10).
 
-A bucket of `burst` tokens refills at `rate` tokens per second. `take` either takes and returns 0.0, or takes nothing and
-returns the seconds after which the same request would pass. Time is passed in and never runs backwards: an earlier `now`
-counts as the last one, so a clock step cannot refill a bucket.
+A bucket of `burst` tokens refills at `rate` tokens per second. `take` either takes and returns 0.0, or takes nothing
+and returns the seconds after which the same request would pass. Time is passed in and never runs backwards: an earlier
+`now` counts as the last one, so a clock step cannot refill a bucket.
 """
 
 
