@@ -63,10 +63,8 @@ async def print_messages(client: "Client", out: Output, count: int | None, *, re
     groups = {group.conversation_id: group for group in await client.groups()}
     seen = 0
     async for received in client.messages():
-        if received.conversation_id not in groups:
-            groups |= {group.conversation_id: group for group in await client.groups()}
-        named = isinstance(received, Message) and received.message_type == "system"
-        if named:
+        group = groups.get(received.conversation_id)
+        if group is None or not group.name:  # new, or its name, a message of its own, had not come yet
             groups |= {group.conversation_id: group for group in await client.groups()}
         out.emit(message_record(received), message_line(received, groups))
         if read and isinstance(received, Message) and not received.own:

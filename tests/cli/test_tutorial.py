@@ -73,15 +73,16 @@ class Terminals:
 
     def start(self, text: str) -> "subprocess.Popen[str]":
         """Start a block in another terminal and leave it running."""
-        process = subprocess.Popen(
-            self._script(text, "exec BLOCK"),
-            cwd=self._folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=(self._folder / "stderr").open("a"),
-            text=True,
-        )
+        with (self._folder / "stderr").open("a") as stderr:
+            process = subprocess.Popen(
+                self._script(text, "exec BLOCK"),
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
         self._running.append(process)
         return process
 

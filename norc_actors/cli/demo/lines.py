@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from pathlib import Path
 
 import trio
 
@@ -11,10 +12,11 @@ JsonObject = dict[str, JsonValue]
 
 
 class JsonLines:
-    """The objects of a byte stream as they come; the iteration ends with the stream."""
+    """The objects of a byte stream as they come, until it ends. `journal` is a file that gets a copy of it all."""
 
-    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+    def __init__(self, stream: trio.abc.ReceiveStream, journal: Path | None = None) -> None:
         self._stream = stream
+        self._journal = journal
         self._rest = b""
         self._ready: deque[JsonObject] = deque()
 
@@ -26,6 +28,9 @@ class JsonLines:
             chunk = await self._stream.receive_some()
             if not chunk:
                 raise StopAsyncIteration
+            if self._journal is not None:
+                with self._journal.open("ab") as file:
+                    file.write(chunk)
             *lines, self._rest = (self._rest + chunk).split(b"\n")
             self._ready.extend(json.loads(line) for line in lines)
         return self._ready.popleft()

@@ -142,7 +142,8 @@ class DeviceProcess:
     async def report_to(self, ledger: Ledger, beat: Callable[[], None]) -> None:
         """Read what the device says until it ends; `beat` is called after each entry into the ledger."""
         assert self._process.stdout is not None
-        async for event in JsonLines(self._process.stdout):
+        journal = self.log.with_suffix(".events")
+        async for event in JsonLines(self._process.stdout, journal):
             match event:
                 case {"event": "sent", "number": int(number), "message_id": str(message_id), "at": float(at)}:
                     ledger.sent(number, message_id, at)
