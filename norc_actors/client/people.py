@@ -84,7 +84,7 @@ async def devices(core: Core, resolver: Resolver) -> list[DeviceInfo]:
     """This user's devices, asked of the server if there is a connection."""
     if core.connection is not None:
         with contextlib.suppress(FinalError):
-            await resolver.users((core.engine.own.user_id,))
+            await resolver.all_devices(core.engine.own.user_id)
     return await core.do(partial(_devices, core=core))
 
 

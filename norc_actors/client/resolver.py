@@ -104,6 +104,17 @@ class Resolver:
                 "Check the spelling (name@server), and that they have enrolled a device.",
             )
 
+    async def all_devices(self, user_id: str) -> None:
+        """Learn all devices of a user, revoked ones too, and which of them are active."""
+        keys = await self._keys((user_id,), "all", include_revoked=True)
+        directory, now = self._core.engine.directory, self._core.engine.now()
+
+        def learn(tx: Transaction) -> list[Event]:
+            return directory.learn(tx, user_id, keys.get(user_id, {}), now, complete=False).events
+
+        await self._core.do(learn, self._core.publish)
+        await self.users((user_id,))
+
     async def devices(self, user_id: str, device_ids: tuple[str, ...], *, renew: bool = False) -> list[Device]:
         """Learn these devices, revoked ones too; `renew` opens new sessions with them."""
         keys = await self._keys((user_id,), device_ids, include_revoked=True)

@@ -50,7 +50,8 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run inside the block."""
+        """Run inside the block; what the block raises comes out as it is, in no group."""
+        failure: BaseException | None = None
         async with trio.open_nursery() as committing:
             committing.start_soon(self.core.committer.run)
             try:
@@ -61,13 +62,16 @@ class Runtime:
                         nursery.start_soon(self.link.run)
                     try:
                         yield
-                    finally:
-                        with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_FLUSH_SECONDS):
-                            await self._flush()
-                        nursery.cancel_scope.cancel()
+                    except BaseException as error:  # noqa: BLE001 - raised again below, outside the nurseries
+                        failure = error
+                    with trio.CancelScope(shield=True), trio.move_on_after(CLOSE_FLUSH_SECONDS):
+                        await self._flush()
+                    nursery.cancel_scope.cancel()
             finally:
                 self.core.close()
                 self.core.committer.close()
+        if failure is not None:
+            raise failure
 
     async def _flush(self) -> None:
         """Commit what was received, write what answers it."""
