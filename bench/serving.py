@@ -4,7 +4,6 @@ Loopback only; the node is ended by its own process id, whatever happens.
 """
 
 import json
-import os
 import secrets
 import subprocess
 import sys
@@ -34,8 +33,6 @@ unauthenticated_per_source = 20000
 [log]
 level = "warning"
 """
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGESIZE")
 
 
 @dataclass(frozen=True)
@@ -69,25 +66,6 @@ class Served:
                 await device.upload_prekeys(line)
         return devices
 
-    def cpu_seconds(self) -> float:
-        """CPU time that the process has used."""
-        return cpu_seconds(self.pid)
-
-    def resident_bytes(self) -> int:
-        """Resident memory of the process."""
-        return resident_bytes(self.pid)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process, to 10 ms."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
-
 
 @asynccontextmanager
 async def serving(wrap: Sequence[str] = ()) -> AsyncIterator[Served]:
@@ -98,7 +76,7 @@ async def serving(wrap: Sequence[str] = ()) -> AsyncIterator[Served]:
             listen="127.0.0.1:0", extra=GENEROUS,
         )  # fmt: skip
         command = [*wrap, sys.executable, "-m", "norc_actors.node", "--config", str(files.config)]
-        with subprocess.Popen(command) as process:
+        with subprocess.Popen(command) as process:  # noqa: ASYNC220 - it only starts here
             try:
                 control = Path(folder) / "control.sock"
                 host, port = await _address(control, process)

@@ -104,6 +104,7 @@ SESSION_SWEEP_SECONDS = 60.0
 HELD_REGISTRATIONS = 1000
 MEMBERS_CACHE = 100_000  # conversations whose members the router knows
 DEVICES_CACHE = 100_000  # users whose devices the router knows
+ENTRIES_IN_A_RESPONSE = 10  # of devices, 4 KiB each at most, in one key_response
 WRITE_BATCH = 32  # messages of one connection that are written at once
 GOODBYE_SECONDS = 2.0  # for the last word to a peer that may not listen
 WORKER_MAILBOX = 1024  # more than all windows of a connection together

@@ -1,4 +1,4 @@
-"""The command `python -m norc_actors.node`: what it makes, how it ends, and what it says when it cannot start (row E1)."""
+"""The command `python -m norc_actors.node`: what it makes, how it ends, what it says when it cannot start (row E1)."""
 
 import os
 import signal

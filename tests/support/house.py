@@ -1,10 +1,10 @@
-"""A real node inside the test's own event loop: its tree, SQLite on disk, TLS on loopback; and devices to talk to it."""
+"""A real node inside the test's own event loop: its tree, SQLite on disk, TLS on loopback; devices to talk to it."""
 
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,15 @@ async def house(folder: Path, limits: str = LIMITS) -> AsyncIterator[House]:
             served = Served(os.getpid(), host, int(port), files.ca, config.control_socket)
             yield House(config, served, nursery.cancel_scope)
             nursery.cancel_scope.cancel()
+
+
+async def until_closed(line: Line) -> list[Message]:
+    """All that comes until the server closes the connection."""
+    messages: list[Message] = []
+    with suppress(ClosedError):
+        while True:
+            messages.append(await line.receive())
+    return messages
 
 
 async def next_of(line: Line, kind: type[Message]) -> Message:

@@ -7,11 +7,15 @@ writers, so the order of the seals is the order on the wire, whoever sends.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import structlog
+
 from norc_actors.net.websocket import WebSocket
 from norc_actors.protocol.codec import Received, code_of, decode, encode
 from norc_actors.protocol.schema import Message
 from norc_actors.protocol.sealed import Discarded, Opened, Rekeyed, SealedSession
 from norc_actors.protocol.states import Link
+
+log = structlog.get_logger("norc.channel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,20 @@ class Channel:
         await self.send_encoded([Encoded(code_of(type(message)), encode(message)) for message in messages])
 
     async def send_encoded(self, messages: Iterable[Encoded]) -> None:
-        """Like `send`, all in one write."""
+        """Like `send`, all in one write. What the peer's max_frame does not allow is left out: a connection that broke
+        over it would break again over the same message."""
         frames: list[bytes] = []
         for message in messages:
+            if not self._sealed.fits(len(message.data)):
+                log.warning("longer than the peer takes", type=message.code, bytes=len(message.data))
+                continue
             self.link.sent(message.code)
             frames += self._sealed.seal(message.code, message.data)
         await self._socket.send_many(frames)
+
+    def rest(self) -> None:
+        """Nothing is going on: give back what the next frame can make again."""
+        self._sealed.rest()
 
     async def close(self, code: int, reason: str) -> None:
         """End the WebSocket and wipe the keys."""

@@ -232,6 +232,7 @@ class ConnectionWorker(GenServer):
                 self._ping()
                 self.send_after(limits.PING_SECONDS, _Tick())
                 await self._flush()
+                self._rest()
             case Down():
                 self._last_word = Close(Code.SERVER, limits.RESTART_RETRY_SECONDS)
                 self.stop()
@@ -304,6 +305,12 @@ class ConnectionWorker(GenServer):
             return  # the router ends with the store, and this connection with the router
         if outlet.messages.behind or outlet.receipts.behind:
             self._fetch_again(outlet)
+        elif not self._out:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._channel is not None:
+            self._channel.rest()
 
     def _fetch_again(self, outlet: Outlet) -> None:
         if outlet.messages.wants_fetch or outlet.receipts.wants_fetch:

@@ -14,7 +14,7 @@ from norc_actors import limits
 from norc_actors.actors import names
 from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.outlet import Outlet
-from norc_actors.actors.crypto.key_manager import EntriesOf, PrekeyStatusOf, PutPrekeys
+from norc_actors.actors.crypto.key_manager import Entries, EntriesOf, PrekeyStatusOf, PutPrekeys
 from norc_actors.actors.crypto.registrar import Approve, HeldFor, Revoke
 from norc_actors.actors.messages.conversations import GetState, PutState
 from norc_actors.actors.messages.message_router import DeviceAck, Submit
@@ -23,7 +23,7 @@ from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.ids import Clock, DeviceId
 from norc_actors.protocol import messages as m
 from norc_actors.protocol.buckets import TokenBucket
-from norc_actors.protocol.codec import Received, encode, to_map
+from norc_actors.protocol.codec import Received
 from norc_actors.protocol.conversations import StateRefusedError
 from norc_actors.protocol.delivery import Parts
 from norc_actors.protocol.errors import Code, ProtocolError
@@ -87,14 +87,12 @@ class Requests:
             self._room.set()
             self._room = None
 
-    async def _serve(self, received: Received[Message]) -> None:  # noqa: C901 - one line a type
+    async def _serve(self, received: Received[Message]) -> None:
         match received.message:
             case m.MessageSend():
                 await self._submit(received.narrow(m.MessageSend))
             case m.MessageAck():
                 await self._router.cast(DeviceAck(self._outlet, received.narrow(m.MessageAck)))
-            case m.ReadReceipt() as receipt:
-                await self._read(receipt)
             case m.KeyRequest() as request:
                 await self._key_request(request)
             case m.PrekeyUpload() as upload:
@@ -140,16 +138,6 @@ class Requests:
             self._submitted += 1
             await self._router.cast(Submit(self._outlet, whole))
 
-    async def _read(self, receipt: m.ReadReceipt) -> None:
-        """A bare receipt is the acknowledgement that it stands for."""
-        ack = m.MessageAck(
-            message_id=receipt.message_id,
-            status=receipt.status,
-            timestamp=receipt.timestamp,
-            receipt=to_map(receipt),
-        )
-        await self._router.cast(DeviceAck(self._outlet, Received(ack, encode(ack))))
-
     async def _key_request(self, request: m.KeyRequest) -> None:
         wait = self._lookups.take(self._clock())
         if wait:
@@ -158,7 +146,13 @@ class Requests:
         keys = await self._system.ref(names.KEY_MANAGER).call(
             EntriesOf(request.user_ids, self._session.device_id, only=only, include_revoked=request.include_revoked)
         )
-        await self._send(m.KeyResponse(request_id=request.request_id, keys=keys, timestamp=int(self._clock())))
+        parts = _parts(keys)
+        for number, part in enumerate(parts, 1):
+            await self._send(
+                m.KeyResponse(
+                    request_id=request.request_id, keys=part, more=number < len(parts), timestamp=int(self._clock())
+                )
+            )
 
     def _unknown_session(self, unknown: m.UnknownSession) -> None:
         if (unknown.sender_user, unknown.sender_device) != (self._session.user_id, self._session.device_id):
@@ -175,6 +169,21 @@ class Requests:
         await self._send(
             m.ErrorMessage.of(code, now=self._clock(), request_id=name_of(message), retry_after=retry_after)
         )
+
+
+def _parts(keys: Entries) -> list[Entries]:
+    """The entries in portions that fit into the smallest frame a client may ask for."""
+    parts: list[Entries] = [{}]
+    room = limits.ENTRIES_IN_A_RESPONSE
+    for user, devices in keys.items():
+        parts[-1][user] = {}
+        for device_id, entry in devices.items():
+            if room == 0:
+                parts.append({user: {}})
+                room = limits.ENTRIES_IN_A_RESPONSE
+            parts[-1][user][device_id] = entry
+            room -= 1
+    return parts
 
 
 def name_of(message: Message) -> str | None:

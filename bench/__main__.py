@@ -1,0 +1,55 @@
+"""`python -m bench` (`make bench`; QUICK=1 for a short one): every question beside its baseline, results as JSON.
+
+    python -m bench [runtime] [server]       all questions, or those named
+
+Writes `bench/results/COMMIT.json`: the machine, the versions, the figures.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import runtime, server
+from bench.figures import Figures, table
+
+QUESTIONS: dict[str, Callable[[], Figures]] = {"runtime": runtime.measure, "server": server.measure}
+RESULTS = Path(__file__).parent / "results"
+
+
+def commit() -> str:
+    """The short name of the commit that is measured; `-dirty` if the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=RESULTS.parent).stdout.strip() or "unknown"
+
+
+def machine() -> dict[str, str | int]:
+    """Where it was measured."""
+    names = ("trio", "trio-websocket", "cryptography", "msgspec", "sqlalchemy")
+    versions = {name: version(name) for name in names}
+    return {"cores": os.cpu_count() or 0, "python": platform.python_version(), "system": platform.system(), **versions}
+
+
+def main(names: list[str]) -> int:
+    """Run the questions and write the results; returns the exit code."""
+    unknown = set(names) - QUESTIONS.keys()
+    if unknown:
+        print(f"no such question: {', '.join(sorted(unknown))}; there are: {', '.join(QUESTIONS)}", file=sys.stderr)
+        return 2
+    results: dict[str, Figures] = {}
+    for name in names or QUESTIONS:
+        results[name] = QUESTIONS[name]()
+        print(table(name, results[name]), end="\n\n", flush=True)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{commit()}.json"
+    path.write_text(json.dumps({"machine": machine(), "figures": results}, indent=1) + "\n")
+    print(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
