@@ -32,7 +32,7 @@ from ._core.reasons import (
     consequences,
 )
 from ._core.specs import ChildSpec, InvalidSpecError
-from .actor import Actor, MonitorRef
+from .actor import Actor, Link, MonitorRef
 from .children import (
     ChildCounts,
     ChildInfo,
@@ -49,6 +49,7 @@ from .errors import (
     AlreadyPresent,
     AlreadyRegistered,
     AlreadyStarted,
+    CallCycle,
     CallTimeout,
     ChildError,
     ChildNotFound,
@@ -79,6 +80,7 @@ from .ref import ActorRef, NamedRef
 from .registry import DuplicateRegistry, Registry, UniqueRegistry
 from .reply import From
 from .snapshot import MailboxStatistics, Tree
+from .state_machine import StateMachine
 from .supervisor import Supervisor
 from .system import System
 from .timers import Timer
@@ -94,6 +96,7 @@ __all__ = [
     "AlreadyStarted",
     "Backoff",
     "Call",
+    "CallCycle",
     "CallTimeout",
     "ChildCounts",
     "ChildError",
@@ -118,6 +121,7 @@ __all__ = [
     "Ignore",
     "InvalidSpecError",
     "Killed",
+    "Link",
     "Mailbox",
     "MailboxFull",
     "MailboxStatistics",
@@ -136,6 +140,7 @@ __all__ = [
     "ServerDown",
     "Shutdown",
     "StartError",
+    "StateMachine",
     "StuckReport",
     "SupervisionError",
     "Supervisor",

@@ -7,16 +7,19 @@ Rules
 - What an actor starts ends with it: timers fire into nothing, monitors are taken back, spawned tasks are cancelled.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import trio
 
-from ._core.reasons import ExitReason, Normal
+from ._core.reasons import ExitReason, NoProc, Normal
 from .messages import Down
 from .process import Body, Process
 from .ref import ActorRef
 from .system import System
 from .timers import Timer
+
+_RUNTIMES = {"_process", "_monitors"}
 
 
 class MonitorRef:
@@ -28,6 +31,36 @@ class MonitorRef:
         self.ref = ref
         self.tag = tag
         self.forget: Callable[[], None] = _nothing
+
+
+class Link:
+    """Two actors that end together; hand it to `unlink`."""
+
+    __slots__ = ("_forget", "_here", "_there")
+
+    def __init__(self, here: Process, there: ActorRef) -> None:
+        self._here = here
+        self._there = there
+        self._forget: list[Callable[[], None]] = []
+
+    def tie(self) -> None:
+        """Each side learns of the other's end."""
+        here, there = self._here, self._there.resolve()
+        if not isinstance(there, Process):
+            here.end_of_linked(self._there, NoProc())
+            return
+        self._forget = [here.watch(lambda reason: self._ended(here, there, reason))]
+        self._forget.append(there.watch(lambda reason: self._ended(there, here, reason)))
+
+    def untie(self) -> None:
+        """Neither does any more."""
+        for forget in self._forget:
+            forget()
+        self._forget.clear()
+
+    def _ended(self, dead: Process, left: Process, reason: ExitReason) -> None:
+        self.untie()
+        left.end_of_linked(dead, reason)
 
 
 class Actor(Body):
@@ -50,9 +83,8 @@ class Actor(Body):
         return self._process.system
 
     def stop(self, reason: ExitReason | None = None) -> None:
-        """Leave after this callback, with `reason` (`Normal()` if none is given)."""
-        if self._process.stopping is None:
-            self._process.stopping = Normal() if reason is None else reason
+        """Leave after this callback, with `reason` (`Normal()` if none is given). Spawned tasks may ask for it too."""
+        self._process.stop(Normal() if reason is None else reason)
 
     def monitor(self, ref: ActorRef, tag: object = None) -> MonitorRef:
         """Have `Down(ref, reason, tag)` delivered to `handle_info` when `ref` is down; at once if it is already."""
@@ -75,6 +107,51 @@ class Actor(Body):
         if self._monitors is not None:
             self._monitors.discard(monitor)
         monitor.forget()
+
+    def link(self, ref: ActorRef) -> Link:
+        """Tie this actor and `ref` together until `unlink`: if one ends for a reason but normal, so does the other.
+
+        The one left behind is broken with the same reason, `terminate` included; if it defines `handle_exit`, that is
+        called instead, for every reason. Linked to the dead: `NoProc()`. OTP: `link`, `trap_exit`.
+        """
+        link = Link(self._process, ref)
+        link.tie()
+        return link
+
+    def unlink(self, link: Link) -> None:
+        """Take a link back, on both sides."""
+        link.untie()
+
+    @contextmanager
+    def linked(self, ref: ActorRef) -> Iterator[None]:
+        """A link for the length of the block."""
+        link = self.link(ref)
+        try:
+            yield
+        finally:
+            link.untie()
+
+    async def handle_exit(self, ref: ActorRef, reason: ExitReason) -> None:
+        """An actor this one is linked to is down. Defining it is what OTP calls trapping exits."""
+
+    async def linked_exit(self, ref: ActorRef, reason: ExitReason) -> None:
+        await self.handle_exit(ref, reason)
+
+    def get_state(self) -> object:
+        """The state as `introspect` shows it: the actor's own attributes, unless a class says better."""
+        return {name: value for name, value in vars(self).items() if name not in _RUNTIMES}
+
+    def replace_state(self, state: object) -> None:
+        """Take over a state that `introspect` made of an earlier one."""
+        if not isinstance(state, dict):
+            raise TypeError(f"the state of {type(self).__name__} is a dict of its attributes")
+        for name in self.get_state().keys() - state.keys():  # type: ignore[attr-defined]  # of the default, a dict
+            delattr(self, name)
+        vars(self).update(state)
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.traps_exits = cls.handle_exit is not Actor.handle_exit
 
     def send_after(self, seconds: float, message: object) -> Timer:
         """Have `message` delivered to `handle_info` after `seconds`, unless the timer is cancelled."""

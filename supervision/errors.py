@@ -2,12 +2,13 @@
 """Every error the runtime raises, each telling what to do next.
 
 Rules
-- A call raises `ServerDown`, `CallTimeout`, `SelfCall`, `MailboxFull` (only under the policy `refuse`), or what the
+- A call raises `ServerDown`, `CallTimeout`, `CallCycle`, `MailboxFull` (only under the policy `refuse`), or what the
   server gave to `caller.fail`; nothing else.
 - Starting raises `StartError` or one of its children; asking a supervisor about a child raises `ChildError`.
 - What a caller must tell apart has a type or a field, never a text.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,12 +46,20 @@ class CallTimeout(SupervisionError):
         self.seconds = seconds
 
 
-class SelfCall(SupervisionError):
+class CallCycle(SupervisionError):
+    """The server called is waiting, over others or directly, for the caller: they would wait for each other."""
+
+    def __init__(self, ref: "ActorRef", over: Sequence[str]) -> None:
+        path = " → ".join((str(ref), *over, str(ref)))
+        super().__init__(f"the call would close a circle ({path}); cast one of its messages, or spawn one of its calls")
+        self.ref = ref
+
+
+class SelfCall(CallCycle):
     """An actor called itself from its own callback: it would wait for itself. Use `self.spawn`, or a plain method."""
 
     def __init__(self, ref: "ActorRef") -> None:
-        super().__init__(f"{ref} called itself and would wait for ever; call the method directly or use self.spawn")
-        self.ref = ref
+        super().__init__(ref, ())
 
 
 class MailboxFull(SupervisionError):

@@ -1,28 +1,34 @@
 """The mailbox of a process: what gets in, in which order, and what happens when it is full (row A21, A22, A39).
 
 Rules
-- One deque of `(tag, message, time)`; the tag is `CAST`, `INFO`, `CONTROL`, `EXIT` or the caller's slot. Order is kept
-  over all of them: who told an actor something and then ended is heard in that order.
-- `CONTROL` (exits of children, `Down`, timers) and `EXIT` are not subject to the capacity.
+- One deque of `(tag, message, time)`; the tag is `CAST`, `INFO`, `CONTROL`, `SYSTEM`, `EXIT` or the caller's slot.
+  Order is kept over all of them: who told an actor something and then ended is heard in that order.
+- `CONTROL` (exits of children, `Down`, timers), `SYSTEM` (what the runtime itself asks) and `EXIT` are not subject to
+  the capacity.
 - Only depths from `_mark` on take the slow path: the mark is the smallest depth at which there is something to do (a
   new maximum, the high-water mark, a full box). So the bound costs a message one comparison.
 - Senders wait in line behind a full mailbox that blocks, their messages with them: when there is room, the owner moves
   message and sender on in one step, and nobody overtakes. A caller in line waits only once, for its reply.
 - Waking the owner is one `reschedule`, and only if it is parked; a busy owner costs its senders nothing more.
+- A task that waits in a call says so in its own `custom_sleep_data`, so a circle of calls is found by walking it, and
+  refused, instead of waiting for its time-outs.
+- `special` is the one flag the owner looks at before each message: somebody waits for room, the box was crowded, the
+  actor is suspended or traced. `attend` deals with all of them.
 
 Cases at the one place where an owner parks: a message arrives (its sender wakes it); it is killed or its supervisor is
 (cancelled, `unpark`); its receive timeout ends (the timer posts, and so wakes it).
 """
 
+from abc import abstractmethod
 from collections import deque
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
 from ._core.reasons import ExitReason, NoProc
 from ._core.specs import ChildSpec
-from .errors import MailboxFull, SelfCall, ServerDown
+from .errors import CallCycle, MailboxFull, SelfCall, ServerDown
 from .events import HighWaterReport
 from .messages import Call
 from .ref import ActorRef
@@ -48,9 +54,30 @@ class Tag:
 CAST: Final = Tag("cast")
 INFO: Final = Tag("info")
 CONTROL: Final = Tag("control")
+SYSTEM: Final = Tag("system")
 EXIT: Final = Tag("exit")
 
 Entry: TypeAlias = tuple[Tag | From, object, float]
+
+
+class SystemMessage:
+    """What the runtime itself asks of an actor, between two of its messages; also while it is suspended."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def deliver(self, process: "Inbox") -> None:
+        """Do it, in the actor's own task."""
+
+    def give_up(self, reason: ExitReason) -> None:
+        """The actor ended before it came to this."""
+
+
+class Tracer(Protocol):
+    """Sees each message just before it is handled."""
+
+    def see(self, process: "Inbox", entry: Entry) -> None:
+        """Must be quick, must not raise."""
 
 
 class _Sender:
@@ -85,7 +112,6 @@ class Inbox(ActorRef):
         "_mark",
         "_now",
         "_peak",
-        "crowded",
         "current",
         "deferred",
         "down",
@@ -95,8 +121,11 @@ class Inbox(ActorRef):
         "queue",
         "reason",
         "spec",
+        "special",
+        "suspended",
         "system",
         "task",
+        "tracer",
     )
 
     def __init__(self, spec: ChildSpec, system: System) -> None:
@@ -110,7 +139,8 @@ class Inbox(ActorRef):
         self.reason: ExitReason | None = None
         self.current: From | None = None
         self.deferred: Deferred | None = None
-        self.crowded = False
+        self.special = self.suspended = False
+        self.tracer: Tracer | None = None
         self.handled = 0
         self._now = system.now
         self._capacity = spec.policy.capacity
@@ -120,10 +150,11 @@ class Inbox(ActorRef):
 
     async def call(self, request: Call[R], timeout: float | None = 5.0) -> R:  # noqa: ASYNC109 - OTP's own argument
         task = current_task()
-        if task is self.task:
-            raise SelfCall(self)
         if not self.open:
             raise ServerDown(self, self._why_closed())
+        target = self.task
+        if target is not None and (target is task or target.custom_sleep_data is not None):
+            self._refuse_a_circle(task)
         caller = From(self, task, timeout)
         now = self._now()
         entry: Entry = (caller, request, now)
@@ -136,6 +167,7 @@ class Inbox(ActorRef):
             reschedule(self.task)  # type: ignore[arg-type]  # who is parked has a task
         if timeout is not None:
             self.system.timers.add(now + timeout, caller)
+        task.custom_sleep_data = caller
         await wait_task_rescheduled(caller.abandon)
         outcome: R = caller.outcome()
         return outcome
@@ -176,6 +208,28 @@ class Inbox(ActorRef):
             self.queue.append(entry)
             self._wake()
 
+    def ask(self, message: SystemMessage) -> None:
+        """Have `message` delivered between two messages of the actor. For the runtime."""
+        if self.down:
+            message.give_up(self._why_closed())
+        else:
+            self.queue.append((SYSTEM, message, self._now()))
+            self._wake()
+
+    def _refuse_a_circle(self, task: trio.lowlevel.Task) -> None:
+        """Raise if this actor waits for `task`, directly or over others: a call from `task` would close a circle.
+
+        A reply that was put off may come from elsewhere, so whoever waits for one waits for nobody in particular.
+        """
+        names, target = [], self
+        while target.task is not task:
+            names.append(target.id)
+            waits = None if target.task is None else target.task.custom_sleep_data
+            if not isinstance(waits, From) or waits.deferred or not isinstance(waits.ref, Inbox):
+                return
+            target = waits.ref
+        raise CallCycle(target, names) if names else SelfCall(self)
+
     def _wake(self) -> None:
         if self.parked and self.task is not None:
             self.parked = False
@@ -196,13 +250,13 @@ class Inbox(ActorRef):
                 if self._blocked is None:
                     self._blocked = deque()
                 self._blocked.append((entry, waiter))
-                self.crowded = True
+                self.special = True
                 return False
             else:
                 raise MailboxFull(self, self._capacity)
         self._peak = max(self._peak, min(depth + 1, self._capacity))
         if depth + 1 >= policy.high_mark and not self._above_high_water:
-            self._above_high_water = self.crowded = True
+            self._above_high_water = self.special = True
             self.system.events.emit(HighWaterReport(actor=self, depth=depth + 1, capacity=self._capacity))
         self._set_mark()
         return True
@@ -219,8 +273,37 @@ class Inbox(ActorRef):
                     tag.end(MailboxFull(self, self._capacity))
                 return
 
-    def relieve(self) -> None:
-        """For a crowded one: let senders in who wait for room; forget the high-water mark once the mailbox is empty."""
+    async def attend(self) -> None:
+        """Do what `special` stands for, before the next message is taken."""
+        while self.suspended and await self._work_while_suspended():
+            pass
+        self._relieve()
+        if self.tracer is not None and self.queue:
+            self.tracer.see(self, self.queue[0])
+        self.note_special()
+
+    async def _work_while_suspended(self) -> bool:
+        """Wait for a system message and see to it; False if an exit came, which is then the next message."""
+        for index, (tag, message, _) in enumerate(self.queue):
+            if tag is EXIT:
+                self.queue.rotate(-index)
+                self.suspended = False
+                return False
+            if isinstance(message, SystemMessage):
+                del self.queue[index]
+                await message.deliver(self)
+                return True
+        self.parked = True
+        await wait_task_rescheduled(self.unpark)
+        return True
+
+    def note_special(self) -> None:
+        """Set `special` anew."""
+        crowded = self._above_high_water or self._blocked is not None
+        self.special = crowded or self.suspended or self.tracer is not None
+
+    def _relieve(self) -> None:
+        """Let senders in who wait for room; forget the high-water mark once the mailbox is empty."""
         queue, blocked = self.queue, self._blocked
         while blocked and len(queue) < self._capacity:
             entry, waiter = blocked.popleft()
@@ -233,7 +316,6 @@ class Inbox(ActorRef):
         if not queue:
             self._above_high_water = False
             self._set_mark()
-        self.crowded = self._above_high_water or self._blocked is not None
 
     def mailbox_statistics(self) -> MailboxStatistics:
         """The mailbox as it stands."""
@@ -252,9 +334,11 @@ class Inbox(ActorRef):
             self.current = None
         for caller in () if self.deferred is None else tuple(self.deferred.callers):
             caller.server_down(reason)
-        for tag, _, _ in self.queue:
+        for tag, message, _ in self.queue:
             if isinstance(tag, From):
                 tag.server_down(reason)
+            elif isinstance(message, SystemMessage):
+                message.give_up(reason)
         self.queue.clear()
         for _, waiter in self._blocked or ():
             if isinstance(waiter, From):

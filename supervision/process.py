@@ -24,7 +24,7 @@ from ._core.reasons import ExitReason, Killed, NoProc, Normal, consequences, cra
 from ._core.specs import ChildSpec, Startable
 from .errors import Exit
 from .events import CrashReport
-from .inbox import EXIT, Inbox
+from .inbox import EXIT, Inbox, SystemMessage
 from .linked import LinkedTasks
 from .messages import Continue, Ignore
 from .ref import ActorRef
@@ -45,11 +45,26 @@ class ChildExit:
         self.reason = reason
 
 
+class LinkedExit(SystemMessage):
+    """To an actor that traps exits: one it is linked to is down."""
+
+    __slots__ = ("reason", "ref")
+
+    def __init__(self, ref: ActorRef, reason: ExitReason) -> None:
+        self.ref = ref
+        self.reason = reason
+
+    async def deliver(self, process: Inbox) -> None:
+        if isinstance(process, Process) and process.actor is not None:
+            await process.actor.linked_exit(self.ref, self.reason)
+
+
 class Body(Startable):
     """What a process runs; `Actor` implements it, its kinds fill it in."""
 
     __slots__ = ()
     hosts_children: ClassVar[bool] = False
+    traps_exits: ClassVar[bool] = False
     terminate_within: ClassVar[float | None] = None
     """Seconds for `terminate` when the actor ends by itself; None means its shutdown time. OTP has no bound there."""
 
@@ -70,6 +85,9 @@ class Body(Startable):
 
     async def terminate(self, reason: ExitReason) -> None:
         """Clean up, within the shutdown time. Runs on every end but a kill, and only if `init` went through."""
+
+    async def linked_exit(self, ref: ActorRef, reason: ExitReason) -> None:
+        """For a body that traps exits: the actor it is linked to is down."""
 
     def told_to_exit(self) -> None:
         """An exit was asked for; a supervisor that waits for a child's start gives that start up."""
@@ -167,6 +185,8 @@ class Process(Inbox):
             return "down"
         if not self.open:
             return "stopping"
+        if self.suspended:
+            return "suspended"
         return "running" if self.ready else "starting"
 
     def exit(self, reason: ExitReason) -> None:
@@ -346,6 +366,19 @@ class Process(Inbox):
 
     # Tasks of its own
 
+    def end_of_linked(self, ref: ActorRef, reason: ExitReason) -> None:
+        """An actor this one is linked to is down."""
+        if self.actor is not None and self.actor.traps_exits:
+            self.ask(LinkedExit(ref, reason))
+        elif consequences(reason).links_exit:
+            self.break_with(reason)
+
+    def stop(self, reason: ExitReason) -> None:
+        """Leave as soon as the callback that runs is over; at once if none does."""
+        if self.stopping is None:
+            self.stopping = reason
+            self._wake()
+
     def spawn(self, async_fn: Callable[..., Awaitable[object]], *args: object) -> trio.CancelScope:
         """Run a task linked to this process; returns the scope that ends it."""
         if self._linked is None:
@@ -354,7 +387,10 @@ class Process(Inbox):
 
     def _task_failed(self, raised: BaseException) -> None:
         """A linked task failed. While the actor is leaving anyway, its tasks are about to be cancelled: no news."""
-        reason = self._caught(raised)
+        self.break_with(self._caught(raised))
+
+    def break_with(self, reason: ExitReason) -> None:
+        """End for a cause outside the callbacks: whatever runs is cancelled, then `terminate` runs with `reason`."""
         if self._broken is None and not self._leaving:
             self._broken = reason
             self._close(reason)
@@ -375,6 +411,7 @@ class Process(Inbox):
         self.fail_callers(reason)
         _run_all(self._watchers, reason)
         self._cleanups = self._watchers = None
+        self._scope = self._linked = self.deferred = self.tracer = None
         if self.parent is not None and self.ready:
             self.parent.post(ChildExit(self, reason))
         if self._starter is not None:

@@ -45,7 +45,7 @@ class ActorRef(ABC):
         """Send `request` and wait for its reply, at most `timeout` seconds (None: as long as it takes).
 
         Raises `ServerDown` at once when the server is gone, is ending, or ends while we wait; `CallTimeout`;
-        `SelfCall`; `MailboxFull` if its policy is to refuse; or what the server gave to `caller.fail`.
+        `CallCycle`; `MailboxFull` if its policy is to refuse; or what the server gave to `caller.fail`.
         """
 
     @abstractmethod

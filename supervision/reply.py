@@ -62,6 +62,16 @@ class From:
 
     # For the runtime
 
+    @property
+    def ref(self) -> "ActorRef":
+        """The server that was called."""
+        return self._ref
+
+    @property
+    def deferred(self) -> bool:
+        """Is the reply owed beyond the callback that took the request?"""
+        return self._deferred is not None
+
     def fire(self) -> None:
         """The time is up."""
         self.end(CallTimeout(self._ref, self._seconds or 0.0))

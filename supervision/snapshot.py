@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 Scalar: TypeAlias = int | float | str
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-Status = Literal["starting", "running", "stopping", "down", "undefined", "restarting"]
+Status = Literal["starting", "running", "suspended", "stopping", "down", "undefined", "restarting"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
