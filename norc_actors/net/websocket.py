@@ -1,4 +1,4 @@
-"""WebSockets over TLS, behind an interface of our own: the one file that knows the library beneath.
+"""WebSockets over TLS, behind an interface of our own.
 
 Rules
 - Binary messages only. A text message closes the connection with 1003, one longer than `max_message_size` with 1009.
@@ -6,106 +6,37 @@ Rules
 - A client that offers none of our subprotocols is answered HTTP 400, another path 404; the first of *our* order that
   it offers is selected.
 - One task receives, any number send: messages of one `send_many` stay together, in one TLS record run and one system
-  call.
+  call, and the order of calls is the order on the wire.
 - Every wait on a peer has a deadline: opening (`HANDSHAKE_SECONDS`), closing (`CLOSE_SECONDS`). A peer that is silent
   in between is the caller's to judge (ping).
-- Closing: a WebSocket close frame, a TLS close_notify, then the socket. Whatever happens, the socket is closed in the
-  end.
+- Closing: a WebSocket close frame, a TLS close_notify, then the socket. Who is cancelled does not wait for the peer:
+  close_notify and the socket alone. Whatever happens, the socket is closed in the end.
 
-`serve_websocket` and `connect_websocket` hold the nursery of the library's reader task; what the body raises comes
-out as it is, not in an exception group.
+This file is the client's side and the only one that knows trio-websocket; the server's side is `accepted`, the
+interface of both `interface`. `connect_websocket` holds the nursery of the library's reader task; what the body
+raises comes out as it is, not in an exception group.
 """
 
 import os
-import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import trio
 import trio_websocket
 
 from norc_actors import limits
-from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
+from norc_actors.net.accepted import serve_websocket
+from norc_actors.net.errors import ClosedError, ConnectError, RefusedError
 from norc_actors.net.frames import binary_frames
+from norc_actors.net.interface import WebSocket
+from norc_actors.net.opening import opening
 from norc_actors.net.tls_stream import TLSStream
+
+__all__ = ["WebSocket", "connect_websocket", "serve_websocket"]
 
 _QUEUE = 1
 _READ_BYTES = 64 * 1024
-
-
-class WebSocket(Protocol):
-    """An open connection."""
-
-    @property
-    def remote(self) -> str:
-        """The peer's address without its port, as limits per source count it."""
-        ...
-
-    @property
-    def subprotocol(self) -> str:
-        """The selected subprotocol."""
-        ...
-
-    @property
-    def path(self) -> str:
-        """The request's target, query included."""
-        ...
-
-    async def send(self, message: bytes) -> None:
-        """Send one binary message. Raises `ClosedError`."""
-        ...
-
-    async def send_many(self, messages: Sequence[bytes]) -> None:
-        """Send messages in one go. Raises `ClosedError`; some of them may have arrived then."""
-        ...
-
-    async def receive(self) -> bytes:
-        """The next binary message. Raises `ClosedError`."""
-        ...
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close in order, at the latest after `CLOSE_SECONDS`; on a closed connection nothing happens."""
-        ...
-
-
-async def serve_websocket(
-    stream: trio.SocketStream,
-    handler: Callable[[WebSocket], Awaitable[None]],
-    *,
-    ssl_context: ssl.SSLContext,
-    subprotocols: Sequence[str],
-    max_message_size: int,
-    path: str = "/norc-c",
-) -> None:
-    """Run `handler` on the WebSocket that a client opens over the accepted TCP `stream`, and close it after.
-
-    A client that fails TLS or the WebSocket opening, or takes over `HANDSHAKE_SECONDS`, raises `ConnectError`. The
-    socket is always closed when this returns.
-    """
-    remote = _host_of(stream)
-    async with _library(stream, ssl_context, f"client {remote}") as (secured, nursery):
-        with _opening(f"client {remote}", secured):
-            await secured.do_handshake()
-            request = await trio_websocket.wrap_server_stream(
-                nursery, secured, _QUEUE, max_message_size, receive_buffer_size=_READ_BYTES
-            )
-            chosen = _choose(request, subprotocols, path)
-            if isinstance(chosen, int):
-                await request.reject(chosen)
-                raise RefusedError(f"client {remote}: refused with HTTP {chosen}", chosen)
-            connection = await request.accept(subprotocol=chosen)
-        del request  # its headers would stay as long as the connection
-        websocket = _Connection(connection, secured, remote)
-        try:
-            await handler(websocket)
-        except trio.Cancelled:
-            raise  # whoever cancels does not wait for the peer: the socket is cut below
-        except BaseException:
-            await websocket.close()
-            raise
-        await websocket.close()
 
 
 @asynccontextmanager
@@ -126,22 +57,25 @@ async def connect_websocket(
     Raises `ConnectError`, `CertificateError`, `RefusedError`.
     """
     peer = f"{host}:{port}"
-    with _opening(peer):
+    with opening(peer):
         stream = await trio.open_tcp_stream(host, port)
     async with _library(stream, ssl_context, peer, server_name) as (secured, nursery):
-        with _opening(peer, secured):
+        with opening(peer, secured):
             await secured.do_handshake()
-            connection = await trio_websocket.wrap_client_stream(
-                nursery,
-                secured,  # type: ignore[arg-type]  # any trio stream will do
-                server_name,
-                path,
-                subprotocols=subprotocols,
-                extra_headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
-                message_queue_size=_QUEUE,
-                max_message_size=max_message_size,
-                receive_buffer_size=_READ_BYTES,
-            )
+            try:
+                connection = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    secured,  # type: ignore[arg-type]  # any trio stream will do
+                    server_name,
+                    path,
+                    subprotocols=subprotocols,
+                    extra_headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
+                    message_queue_size=_QUEUE,
+                    max_message_size=max_message_size,
+                    receive_buffer_size=_READ_BYTES,
+                )
+            except trio_websocket.ConnectionClosed as error:
+                raise ConnectError(f"{peer}: closed the connection while opening it") from error
         websocket = _Connection(connection, secured, host)
         try:
             yield websocket
@@ -219,59 +153,7 @@ async def _library(
         raise failure
 
 
-@contextmanager
-def _opening(peer: str, stream: TLSStream | None = None) -> Iterator[None]:
-    """A deadline, and our errors, for the opening of a connection.
-
-    The library goes on waiting when `stream` ends; this does not.
-    """
-    try:
-        with trio.fail_after(limits.HANDSHAKE_SECONDS), trio.CancelScope() as ended:
-            if stream is not None:
-                stream.on_end = ended.cancel
-            yield
-        if stream is not None:
-            stream.on_end = None
-        if ended.cancelled_caught:
-            raise ConnectError(f"{peer}: closed the connection while opening it")
-    except trio.TooSlowError as error:
-        raise ConnectError(f"{peer}: no answer within {limits.HANDSHAKE_SECONDS:g} s") from error
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        cause = error.__cause__
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            raise CertificateError(f"{peer}: its TLS certificate is not trusted: {cause.verify_message}") from error
-        raise ConnectError(f"{peer}: {getattr(cause, 'reason', None) or error}") from error
-    except trio_websocket.ConnectionClosed as error:
-        raise ConnectError(f"{peer}: closed the connection while opening it") from error
-    except socket.gaierror as error:
-        raise ConnectError(f"{peer}: no such host") from error
-    except OSError as error:
-        raise ConnectError(f"{peer}: {_reason(error)}") from error
-
-
-def _reason(error: OSError) -> str:
-    """Why, in words: trio has tried all addresses of a name and put what it met into a group."""
-    cause = error.__cause__
-    inner = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else error
-    return getattr(inner, "strerror", None) or str(inner)
-
-
-def _choose(request: trio_websocket.WebSocketRequest, subprotocols: Sequence[str], path: str) -> str | int:
-    """The subprotocol to select, or the HTTP status to refuse with."""
-    if request.path.partition("?")[0] != path:
-        return 404
-    offered = request.proposed_subprotocols
-    return next((name for name in subprotocols if name in offered), 400)
-
-
 def _closed(error: trio_websocket.ConnectionClosed) -> ClosedError:
     if error.reason is None:
         return ClosedError(1006)
     return ClosedError(error.reason.code, error.reason.reason or "")
-
-
-def _host_of(stream: trio.SocketStream) -> str:
-    try:
-        return str(stream.socket.getpeername()[0])
-    except OSError:
-        return "unknown"  # gone already

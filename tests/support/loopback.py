@@ -79,3 +79,10 @@ async def serving(pki: DevFiles, handler: Handler, context: ssl.SSLContext | Non
             yield loopback
         finally:
             nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Real sockets tell nobody when the other side has noticed."""
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110
+            await trio.sleep(0.001)
