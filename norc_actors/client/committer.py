@@ -10,6 +10,7 @@ Rules
   the socket); if the task is cancelled meanwhile, the commit is finished, since its effects may be on disk already.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -44,18 +45,34 @@ class Committer:
 
     async def run(self) -> None:
         """Work until `close`; then everything that was handed in before is committed."""
-        async for job in self._receive:
-            group = [job]
-            while len(group) < COMMIT_GROUP:
-                try:
-                    group.append(self._receive.receive_nowait())
-                except (trio.WouldBlock, trio.EndOfChannel):
-                    break
-            await self._commit(group)
+        group: list[_Job[object]] = []
+        try:
+            async for job in self._receive:
+                group = [job]
+                while len(group) < COMMIT_GROUP:
+                    try:
+                        group.append(self._receive.receive_nowait())
+                    except (trio.WouldBlock, trio.EndOfChannel):
+                        break
+                await self._commit(group)
+                group = []
+        finally:
+            self._give_up(group)
 
     def close(self) -> None:
         """Take no more operations."""
         self._send.close()
+
+    def _give_up(self, group: list[_Job[object]]) -> None:
+        """This task ends, maybe by a crash: nobody may wait for it any more."""
+        self.close()
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                group.append(self._receive.receive_nowait())
+        for job in group:
+            job.error = job.error or ClientUsageError("The client is closed.", "Open it again.")
+            if job.done is not None:
+                job.done.set()
 
     async def do(self, operation: Callable[[Transaction], R], after: Callable[[R], None] | None = None) -> R:
         """Run an operation and wait until it is committed; returns its result or raises what it raised."""

@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar, cast
 import msgspec
 
 from norc_actors.client.errors import ProfileDamagedError
-from norc_actors.client.profile import Profile, Write
+from norc_actors.client.profile import QUEUES, Profile, Write
 from norc_actors.limits import PROFILE_CACHE_RECORDS
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -193,7 +193,8 @@ class Ledger:
         self._capacity = capacity
         self._cache: OrderedDict[tuple[str, str], msgspec.Struct] = OrderedDict()
         self._decoders: dict[str, msgspec.msgpack.Decoder[tuple[str | int, msgspec.Struct]]] = {}
-        self._next: dict[str, int] = {}
+        # from the start on, not when first used: a number must not come again once its record was consumed
+        self._next = {queue: profile.last_sequence(queue) + 1 for queue in QUEUES}
 
     def begin(self) -> Transaction:
         """A transaction over what is committed."""
@@ -227,8 +228,6 @@ class Ledger:
         return [(seq, self._decode(queue, raw)[1]) for seq, raw in self.profile.queue(queue.name, after, limit)]
 
     def next_sequence(self, queue: str) -> int:
-        if queue not in self._next:
-            self._next[queue] = self.profile.last_sequence(queue) + 1
         return self._next[queue]
 
     def _remember(self, name: tuple[str, str], value: msgspec.Struct) -> None:
