@@ -95,6 +95,7 @@ class ConnectionWorker(GenServer):
         self._last_receipt = 0
         self._receipts_out = 0
         self._pinged: tuple[int, int] | None = None
+        self._fetch_asked = False
         self._last_word: Close | None = None
         self._heard_at = 0.0
 
@@ -155,7 +156,7 @@ class ConnectionWorker(GenServer):
         await requests.welcome()
         self._outlet, self._requests, self._heard_at = outlet, requests, trio.current_time()
         self.send_after(limits.PING_SECONDS, _Tick())
-        self.ref.cast_nowait(_Fetch())
+        self._fetch_soon()
         while True:
             received = await channel.receive()
             self._heard_at = trio.current_time()
@@ -180,7 +181,7 @@ class ConnectionWorker(GenServer):
                     outlet.messages.settle()
         await requests.handle(received)
         if outlet.messages.wants_fetch:
-            self.ref.cast_nowait(_Fetch())
+            self._fetch_soon()
 
     async def _confirmed(self, outlet: Outlet) -> None:
         """The device has committed all receipts that it got before our ping."""
@@ -191,8 +192,11 @@ class ConnectionWorker(GenServer):
             router = self.system.ref(names.MESSAGE_ROUTER)
             await router.cast(ConfirmReceipts(outlet.session.device_id, number))
             outlet.receipts.settle(count)
-            if outlet.receipts.wants_fetch:
-                self.ref.cast_nowait(_Fetch())
+        if self._receipts_out >= limits.RECEIPTS_BEFORE_PING:  # they went out while that ping was under way
+            self._ping()
+            self._fetch_soon()  # writes the ping, too
+        elif outlet.receipts.wants_fetch:
+            self._fetch_soon()
 
     # --- the writer ---
 
@@ -209,6 +213,7 @@ class ConnectionWorker(GenServer):
             case Approved(success=success):
                 self._put(success)
             case _Fetch():
+                self._fetch_asked = False
                 await self._fetch()
             case Close():
                 self._last_word = message
@@ -314,6 +319,12 @@ class ConnectionWorker(GenServer):
 
     def _fetch_again(self, outlet: Outlet) -> None:
         if outlet.messages.wants_fetch or outlet.receipts.wants_fetch:
+            self._fetch_soon()
+
+    def _fetch_soon(self) -> None:
+        """One request to read is enough, however often there is room: the mailbox is for what others send."""
+        if not self._fetch_asked:
+            self._fetch_asked = True
             self.ref.cast_nowait(_Fetch())
 
     async def _say_goodbye(self) -> None:

@@ -19,6 +19,8 @@ What happens when a part dies
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import trio
+
 from norc_actors import limits
 from norc_actors.actors import names
 from norc_actors.actors.connections.directory import Directory
@@ -44,7 +46,7 @@ from norc_actors.store.messages import (
     Supplement,
     Supplemented,
 )
-from supervision import CallTimeout, Crash, Down, GenServer, ServerDown
+from supervision import ActorRef, CallTimeout, Crash, Down, GenServer, ServerDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +112,18 @@ class MessageRouter(GenServer):
         self._directory = Directory(self.system)
         self._accounts = self.system.ref(names.ACCOUNT_STORE)
         self._keys = self.system.ref(names.KEY_MANAGER)
-        store = self.system.whereis(names.MESSAGE_STORE)
-        if store is None:
-            raise LookupError("message_store is not there yet")
-        self._store = store
-        self.monitor(store)
+        self._store = await self._find_store()
+        self.monitor(self._store)
+
+    async def _find_store(self) -> ActorRef:
+        """The message store's present life. This router may be here because the last one ended a moment ago: opening
+        the database takes longer than starting a router, and failing at once would only use up the restarts allowed."""
+        for _ in range(limits.STORE_WAITS):
+            store = self.system.whereis(names.MESSAGE_STORE)
+            if store is not None:
+                return store
+            await trio.sleep(limits.STORE_WAIT_SECONDS)
+        raise LookupError("message_store is not there")
 
     async def handle_cast(self, message: object) -> None:
         match message:
