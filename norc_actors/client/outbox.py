@@ -161,10 +161,14 @@ class Outbox:
         now = now_us // 1_000_000
         change = Change()
         found = [(message_id, record) for message_id in message_ids if (record := tx.get(SENT, message_id)) is not None]
-        for message_id, record in sorted(found, key=lambda pair: pair[1].created_us):
-            if not record.content_key:
-                continue
-            message = decode_as(MessageSend, record.head).message
+        heads = [
+            (message_id, record, decode_as(MessageSend, record.head).message)
+            for message_id, record in found
+            if record.content_key
+        ]
+        for message_id, record, message in sorted(
+            heads, key=lambda head: (head[1].created_us, head[2].sequence_number)
+        ):
             state = self._state(tx, message)
             members = [d for d in devices if state is not None and state.member(d.user_id) is not None]
             targets = self._targets(tx, members, now)

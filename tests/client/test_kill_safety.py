@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from norc_actors.client import Client, Message
+from norc_actors.client.errors import ClientUsageError
 from norc_actors.client.opening import make_unlock
 from norc_actors.client.profile import Profile, Write, open_profile
 from norc_actors.client.records import SENT
@@ -64,10 +65,10 @@ class Killer:
 
 
 def crashed(error: BaseException) -> bool:
-    """Whether this is a crash and nothing else."""
+    """Whether this is a crash and what follows from it: whoever waited for the commit is told that nobody commits."""
     if isinstance(error, BaseExceptionGroup):
         return all(crashed(inner) for inner in error.exceptions)
-    return isinstance(error, CrashError)
+    return isinstance(error, CrashError | ClientUsageError)
 
 
 @contextmanager
