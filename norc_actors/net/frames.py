@@ -122,7 +122,8 @@ class FrameReader:
         if header is None:
             return None
         first, length, start = header
-        refused = self._judge(first, length)
+        plain = first == _BINARY and 0 <= length <= self._limit and self._refused is None and self._fragments is None
+        refused = None if plain else self._judge(first, length)
         if refused is not None:
             if self._refused is None:
                 events.append(refused)
@@ -136,7 +137,9 @@ class FrameReader:
         if end > len(data):
             return None
         payload = _xor(data[start:end], data[start - 4 : start])
-        if self._refused is None or first & 0x0F == _CLOSE:
+        if plain:
+            events.append(payload)
+        elif self._refused is None or first & 0x0F == _CLOSE:
             self._take(first, payload, events)
         return end
 

@@ -26,6 +26,8 @@ from contextlib import suppress
 import trio
 
 _READ_BYTES = 64 * 1024
+_WRITE_BYTES = 64 * 1024
+_NOTHING = memoryview(b"")
 _Wait = Callable[[socket.socket], Awaitable[None]]
 
 
@@ -34,6 +36,8 @@ class TLSStream(trio.abc.Stream):
 
     __slots__ = (
         "_closed",
+        "_emptied",
+        "_encrypted",
         "_error",
         "_flushing",
         "_incoming",
@@ -54,11 +58,13 @@ class TLSStream(trio.abc.Stream):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         side = server_hostname is None
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=side, server_hostname=server_hostname)
-        self._unsent = memoryview(b"")
+        self._encrypted = b""
+        self._unsent = _NOTHING
         self._flushing = False
         self._waiting: trio.lowlevel.ParkingLot | None = None
         self._error: BaseException | None = None
         self._closed = False
+        self._emptied = False
         self.on_end: Callable[[], object] | None = None
         """Called (at least once) when nothing more will be received: the peer's end, a failure, or closed here."""
 
@@ -82,6 +88,8 @@ class TLSStream(trio.abc.Stream):
         """The next decrypted bytes; b"" at the peer's orderly end."""
         await trio.lowlevel.checkpoint_if_cancelled()
         self._check()
+        if not (self._incoming.pending or self._tls.pending() or self._incoming.eof):
+            await self._fill()  # nothing to decrypt: do not pay for an exception to be told so
         while True:
             try:
                 return self._tls.read(max_bytes or _READ_BYTES)
@@ -102,11 +110,10 @@ class TLSStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._error is not None:
             raise trio.BrokenResourceError from self._error
-        if data:
-            try:
-                self._tls.write(data)
-            except ssl.SSLError as error:
-                raise trio.BrokenResourceError("TLS failed") from error
+        try:
+            self._encrypt(data)
+        except ssl.SSLError as error:
+            raise trio.BrokenResourceError("TLS failed") from error
         await self._flush()
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -125,6 +132,24 @@ class TLSStream(trio.abc.Stream):
             self._ended()
         await trio.lowlevel.checkpoint()
 
+    def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
+        """Into the queue of what is to be sent: OpenSSL's buffer, which never shrinks, for what is short, ours for
+        the rest."""
+        if len(data) <= _WRITE_BYTES:
+            if data:
+                self._tls.write(data)
+            return
+        view = memoryview(data)
+        parts = [self._encrypted]
+        for at in range(0, len(view), _WRITE_BYTES):
+            self._tls.write(view[at : at + _WRITE_BYTES])
+            parts.append(self._outgoing.read())
+        self._encrypted = b"".join(parts)
+
+    def _take_encrypted(self) -> bytes:
+        encrypted, self._encrypted = self._encrypted, b""
+        return encrypted + self._outgoing.read() if encrypted else self._outgoing.read()
+
     def _ended(self) -> None:
         if self.on_end is not None:
             self.on_end()
@@ -137,7 +162,7 @@ class TLSStream(trio.abc.Stream):
         with suppress(ssl.SSLError):  # it wants to read the peer's close_notify, which nobody waits for
             self._tls.unwrap()
         with suppress(OSError):  # full or broken: the peer learns by the socket's end
-            self._socket.send(bytes(self._unsent) + self._outgoing.read())
+            self._socket.send(bytes(self._unsent) + self._take_encrypted())
 
     async def _tell_alert(self) -> None:
         """Let the peer know why (best effort), as TLS wants it."""
@@ -148,7 +173,9 @@ class TLSStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _fill(self) -> None:
-        """Read once from the socket."""
+        """Read once from the socket; if the last reading emptied it, wait first rather than try in vain."""
+        if self._emptied:
+            await self._wait(trio.lowlevel.wait_readable)
         while True:
             try:
                 data = self._socket.recv(_READ_BYTES)
@@ -160,6 +187,7 @@ class TLSStream(trio.abc.Stream):
                 self._check()
                 raise trio.BrokenResourceError("the connection broke") from error
             else:
+                self._emptied = len(data) < _READ_BYTES
                 if data:
                     self._incoming.write(data)
                 else:
@@ -173,11 +201,12 @@ class TLSStream(trio.abc.Stream):
             return
         self._flushing = True
         try:
-            while self._unsent or self._outgoing.pending:
+            while self._unsent or self._encrypted or self._outgoing.pending:
                 if not self._unsent:
-                    self._unsent = memoryview(self._outgoing.read())
+                    self._unsent = memoryview(self._take_encrypted())
                 try:
-                    self._unsent = self._unsent[self._socket.send(self._unsent) :]
+                    sent = self._socket.send(self._unsent)
+                    self._unsent = self._unsent[sent:] if sent < len(self._unsent) else _NOTHING  # lets the bytes go
                 except BlockingIOError:
                     await self._wait(trio.lowlevel.wait_writable)
         except OSError as error:

@@ -1,6 +1,7 @@
 """The TLS stream against trio's own, and its order and cancellation."""
 
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -166,6 +167,22 @@ async def test_when_the_flusher_is_cancelled_a_waiter_takes_over(pki: DevFiles) 
             got += await peer.receive_some()
         assert bytes(got) == b"a" * 4_000_000 + b"bc"
     assert sorted(finished) == ["b", "c"]
+
+
+async def test_what_was_sent_is_not_kept(pki: DevFiles) -> None:
+    """A connection that once sent a large message is as light as before when it idles."""
+    async with pair(pki) as (ours, peer):
+        for size in (10, 70_000, 3_000_000, 10):
+            data = bytearray(size)
+            tracemalloc.start()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ours.send_all, data)
+                got = 0
+                while got < size:
+                    got += len(await peer.receive_some())
+            held = tracemalloc.get_traced_memory()[0]
+            tracemalloc.stop()
+            assert held < 20_000
 
 
 async def test_a_cancelled_call_sends_nothing(pki: DevFiles) -> None:
