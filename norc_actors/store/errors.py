@@ -24,11 +24,15 @@ class NewerSchemaError(StoreError):
         self.revision = revision
 
 
-class StoreFullError(StoreError):
+class StoreRefusedError(StoreError):
+    """The disk, or another process, refuses for now. Nothing is broken: the same transaction may work later."""
+
+
+class StoreFullError(StoreRefusedError):
     """No room left on the disk (or beyond a size limit): free some space, nothing else is wrong."""
 
 
-class StoreReadOnlyError(StoreError):
+class StoreReadOnlyError(StoreRefusedError):
     """The database file or its folder cannot be written."""
 
 
@@ -36,11 +40,11 @@ class StoreCorruptError(StoreError):
     """The file is no database or is damaged: restore it from a backup."""
 
 
-class StoreBusyError(StoreError):
+class StoreBusyError(StoreRefusedError):
     """Another process held the write lock for longer than the busy time-out."""
 
 
-class StoreIOError(StoreError):
+class StoreIOError(StoreRefusedError):
     """The disk refused a read or a write."""
 
 

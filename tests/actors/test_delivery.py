@@ -1,5 +1,8 @@
 """A node delivers: once, in order, whatever ends in between (section 7; rows B33, B75, B78–B82)."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -217,3 +220,44 @@ async def test_a_node_told_to_end_says_so_and_keeps_everything(tmp_path: Path) -
     assert trio.current_time() - started < limits.SHUTDOWN_SECONDS
     async with house(tmp_path) as home, home.line(bob) as b:
         assert (await b.expect(m.MessageReceived)).message_id == message.message_id
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """No file of this process may grow beyond what the database's log has now: the kernel refuses, as with a quota."""
+    log = folder / "data" / "norc.db-wal"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(log.stat().st_size, 500_000), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        alice, bob = await home.served.enrolled(["alice", "bob"])
+        talk = await conversation(home, alice, bob)
+        sealed = [talk.seal("x" * 60_000) for _ in range(40)]
+        async with home.line(bob) as b:
+            with full_disk(tmp_path):
+                async with home.line(alice) as a:
+                    await a.send(*sealed)
+                    answers = await until_closed(a)
+                sent = {ack.message_id for ack in answers if isinstance(ack, m.MessageAck)}
+                [error] = [error for error in answers if isinstance(error, m.ErrorMessage)]
+                assert (error.error_code, error.retry_after) == (Code.SERVER, limits.DISK_RETRY_SECONDS)
+                assert len(sent) < len(sealed)
+                await b.send(m.Ping(timestamp=5))
+                await next_of(b, m.Pong)
+            status = await home.served.ask({"command": "tree"})
+            assert '"restarts": 1' not in str(status).replace("'", '"')
+            async with home.line(alice) as a:
+                await a.send(*sealed)
+                for message in sealed:
+                    await ack_of(a, message.message_id, "sent")
+        async with home.line(bob) as b:
+            for message in sealed:
+                received = await b.expect(m.MessageReceived)
+                assert received.message_id == message.message_id
+                await b.send(bob.receipt(received))

@@ -40,6 +40,7 @@ from norc_actors.protocol.frames import V2_HEADER
 from norc_actors.protocol.handshake import ServerOffer
 from norc_actors.protocol.messages import ErrorMessage, MessageAck, MessageReceived, Ping, Pong
 from norc_actors.protocol.schema import Message
+from norc_actors.store.errors import StoreRefusedError
 from supervision import ActorRef, CallTimeout, Down, GenServer, Normal, ServerDown, Timeout
 
 _RECEIVED = code_of(MessageReceived)
@@ -132,7 +133,7 @@ class ConnectionWorker(GenServer):
         except ProtocolError as error:
             log.info("connection ended", code=error.code.value, detail=error.detail)
             self._last_word = Close(error.code, error.retry_after)
-        except (ServerDown, CallTimeout):
+        except (ServerDown, CallTimeout, StoreRefusedError):
             self._last_word = Close(Code.SERVER, limits.RESTART_RETRY_SECONDS)
         except (ClosedError, trio.TooSlowError) as error:
             log.debug("peer gone", why=str(error))

@@ -70,11 +70,12 @@ class Session:
 class Outlet:
     """See the module. One per authenticated connection, found through the `Directory`."""
 
-    __slots__ = ("messages", "receipts", "ref", "session")
+    __slots__ = ("closing", "messages", "receipts", "ref", "session")
 
     def __init__(self, ref: ActorRef, session: Session) -> None:
         self.ref = ref
         self.session = session
+        self.closing = False
         self.messages = Lane(limits.DELIVERY_WINDOW)
         self.receipts = Lane(limits.RECEIPT_WINDOW)
 
@@ -107,7 +108,10 @@ class Outlet:
             return
 
     def close(self, code: Code, retry_after: int | None = None) -> None:
-        """End the connection with an error."""
+        """End the connection with an error; once."""
+        if self.closing:
+            return
+        self.closing = True
         self._put(Close(code, retry_after))
 
     def _put(self, message: Deliver | PassReceipt | Settled | Close) -> None:

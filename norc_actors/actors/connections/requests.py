@@ -29,7 +29,7 @@ from norc_actors.protocol.delivery import Parts
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.prekeys import PrekeyRefusedError
 from norc_actors.protocol.schema import Message
-from norc_actors.store.errors import AccountError
+from norc_actors.store.errors import AccountError, StoreRefusedError
 from supervision import ActorRef, CallTimeout, ServerDown, System
 
 Send = Callable[[Message], Awaitable[None]]
@@ -77,7 +77,7 @@ class Requests:
             await self._send(m.ErrorMessage.for_error(error, now=self._clock(), request_id=name_of(message)))
         except (StateRefusedError, BadSignatureError, PrekeyRefusedError, AccountError):
             await self._refuse(message, Code.NOT_PERMITTED)
-        except (ServerDown, CallTimeout):
+        except (ServerDown, CallTimeout, StoreRefusedError):
             await self._refuse(message, Code.SERVER, retry_after=limits.RESTART_RETRY_SECONDS)
 
     def submission_settled(self) -> None:

@@ -18,7 +18,7 @@ from norc_actors.protocol.messages import PrekeyStatus, PrekeyUpload
 from norc_actors.protocol.prekeys import PrekeyRefusedError, verify_upload
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.store.accounts import AccountStore, Device, HandOut, OldRecord, User
-from norc_actors.store.errors import AccountError
+from norc_actors.store.errors import StoreError
 from supervision import NO_REPLY, Call, CallTimeout, From, GenServer, ServerDown
 
 Entries = dict[UserId, dict[DeviceId, SignedMap]]
@@ -82,7 +82,7 @@ class KeyManager(GenServer):
     async def handle_call(self, request: object, caller: From) -> object:
         try:
             return await self._do(request)
-        except (AccountError, PrekeyRefusedError, ServerDown, CallTimeout) as refusal:
+        except (StoreError, PrekeyRefusedError, ServerDown, CallTimeout) as refusal:
             caller.fail(refusal)
             return NO_REPLY
 

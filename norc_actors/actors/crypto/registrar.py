@@ -33,7 +33,7 @@ from norc_actors.protocol.messages import DeviceRegister, DeviceRevoke, Registra
 from norc_actors.protocol.revocation import RevocationChainError, kept_until, key_for, verify_revocation
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.store.accounts import Device, Revocation, Token
-from norc_actors.store.errors import AccountError, TokenUnknownError, UserExistsError
+from norc_actors.store.errors import StoreError, TokenUnknownError, UserExistsError
 from supervision import NO_REPLY, ActorRef, Call, CallTimeout, Down, From, GenServer, ServerDown
 
 USER_MEMBERS = ("user_key", "user_device_signature")
@@ -167,7 +167,7 @@ class Registrar(GenServer):
                     return None
                 case _:
                     raise TypeError(f"registrar knows no {request!r}")
-        except (AccountError, BadSignatureError, RecordRefusedError, ProtocolError, ServerDown, CallTimeout) as refusal:
+        except (StoreError, BadSignatureError, RecordRefusedError, ProtocolError, ServerDown, CallTimeout) as refusal:
             caller.fail(refusal)
             return NO_REPLY
 

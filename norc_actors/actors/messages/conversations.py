@@ -28,7 +28,7 @@ from norc_actors.protocol.messages import (
     Record,
 )
 from norc_actors.store.accounts import AccountStore, Conversation
-from norc_actors.store.errors import AccountError, DirectExistsError
+from norc_actors.store.errors import DirectExistsError, StoreError
 from supervision import NO_REPLY, Call, CallTimeout, From, GenServer, ServerDown
 
 
@@ -69,7 +69,7 @@ class Conversations(GenServer):
                     return await self._get(user_id, asked)
                 case _:
                     raise TypeError(f"conversations knows no {request!r}")
-        except (AccountError, BadSignatureError, StateRefusedError, ProtocolError, ServerDown, CallTimeout) as refusal:
+        except (StoreError, BadSignatureError, StateRefusedError, ProtocolError, ServerDown, CallTimeout) as refusal:
             caller.fail(refusal)
             return NO_REPLY
 

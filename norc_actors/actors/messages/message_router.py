@@ -28,7 +28,7 @@ from norc_actors.actors.connections.outlet import Deliver, Outlet, PassReceipt, 
 from norc_actors.actors.crypto.key_manager import EntriesOf
 from norc_actors.actors.messages.cache import Cache
 from norc_actors.actors.storage.account_store import Accounts
-from norc_actors.actors.storage.message_store import Committed, Store
+from norc_actors.actors.storage.message_store import Committed, NotCommitted, Resume, Store
 from norc_actors.ids import Clock, ConversationId, DeviceId, MessageId, UserId
 from norc_actors.protocol.codec import Received
 from norc_actors.protocol.delivery import Membership, judge, membership_of, shared_part, wraps_of
@@ -145,6 +145,9 @@ class MessageRouter(GenServer):
             case Committed(results=results):
                 for tag, outcome in results:
                     self._pass_on(tag, outcome)
+            case NotCommitted(tags=tags):
+                self._not_committed(tags)
+                await self._store.cast(Resume(self.ref))
             case Down(reason=reason):
                 self.stop(Crash(ServerDown(self._store, reason)))
             case _:
@@ -162,6 +165,8 @@ class MessageRouter(GenServer):
     # --- in ---
 
     async def _submit(self, outlet: Outlet, received: Received[MessageSend]) -> None:
+        if outlet.closing:
+            return  # it lost a message before this one, and will send both again
         message, sender = received.message, outlet.session
         membership = await self._membership(message.conversation_id)
         refusal = judge(message, sender.user_id, membership)
@@ -237,6 +242,13 @@ class MessageRouter(GenServer):
                     sender.receipt(PassReceipt(number, tag))
             case _:
                 return
+
+    def _not_committed(self, tags: tuple[object, ...]) -> None:
+        """The disk refused. A connection that lost a message ends, so that its device sends again from there, in order;
+        an acknowledgement that was lost comes again with its delivery."""
+        for outlet in {tag.outlet for tag in tags if isinstance(tag, _Submitted)}:
+            self._refused += 1
+            outlet.close(Code.SERVER, limits.DISK_RETRY_SECONDS)
 
     def _rows(self, tag: _Submitted, seq: int) -> Iterator[tuple[Outlet, Deliver]]:
         """The row of each device that is connected, with its outlet."""

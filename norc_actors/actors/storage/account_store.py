@@ -1,10 +1,12 @@
 """account_store: the one owner of users, devices, tokens, prekeys, revocations and conversations (sections 5, 6).
 
 An agent, in Elixir's word: a request is a function over the store, run in a thread, one at a time, each a transaction.
-A refusal (`AccountError`) is the caller's answer; a failure of the disk is a crash, and the supervisor's business.
+A refusal, by a rule (`AccountError`) or by the disk (`StoreRefusedError`), is the caller's answer; a damaged database
+is a crash, and the supervisor's business.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,7 +15,7 @@ import trio
 from norc_actors import limits
 from norc_actors.ids import Clock
 from norc_actors.store.accounts import AccountStore
-from norc_actors.store.errors import AccountError
+from norc_actors.store.errors import AccountError, StoreRefusedError
 from supervision import NO_REPLY, Call, From, GenServer
 
 R = TypeVar("R")
@@ -21,7 +23,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Accounts(Call[R], Generic[R]):
-    """Run `run(store)` and answer with what it returns, or raise the `AccountError` that it raises."""
+    """Run `run(store)` and answer with what it returns, or raise the `AccountError` or `StoreRefusedError` it
+    raises."""
 
     run: Callable[[AccountStore], R]
 
@@ -50,14 +53,15 @@ class AccountStoreActor(GenServer):
         self._requests += 1
         try:
             return await trio.to_thread.run_sync(request.run, self._store)
-        except AccountError as refusal:
+        except (AccountError, StoreRefusedError) as refusal:
             self._refusals += 1
             caller.fail(refusal)
             return NO_REPLY
 
     async def handle_info(self, message: object) -> None:
         if isinstance(message, _Purge):
-            await trio.to_thread.run_sync(self._store.purge, int(self._clock()))
+            with suppress(StoreRefusedError):  # the next one is in ten minutes
+                await trio.to_thread.run_sync(self._store.purge, int(self._clock()))
             self.send_after(limits.PURGE_SECONDS, _Purge())
 
     async def terminate(self, reason: object) -> None:

@@ -8,14 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
 import trio
 
+from norc_actors import limits
 from norc_actors.crypto.pseudonym import day_key, pseudonym
 from norc_actors.crypto.suites import SUITES
 from norc_actors.ids import Clock, Random, new_uuid
 from norc_actors.protocol.canonical import Value
 from norc_actors.store.audit import AuditBrokenError, AuditStore
+from norc_actors.store.errors import StoreRefusedError
 from supervision import NO_REPLY, Call, From, GenServer, Timeout
+
+log = structlog.get_logger("norc.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +102,11 @@ class AuditLogActor(GenServer):
     async def _append(self) -> None:
         if self._gathered:
             group, self._gathered = self._gathered, []
-            await trio.to_thread.run_sync(self._store.append, group)
+            try:
+                await trio.to_thread.run_sync(self._store.append, group)
+            except StoreRefusedError as error:
+                log.error("audit entries wait", entries=len(group), why=str(error))
+                self._gathered = (group + self._gathered)[-limits.AUDIT_WAITING :]
+                self.send_after(limits.DISK_RETRY_SECONDS, Timeout())
+                return
             self._appended += len(group)

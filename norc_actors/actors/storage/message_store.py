@@ -5,22 +5,28 @@ go to the disk in one transaction in a thread, and those who sent them learn the
 the disk works the next group gathers, so the busier the node, the fewer commits per message.
 
 What happens when it dies: nothing gathered was acknowledged. The router monitors it and ends with it, connections
-close, and devices send again (decision 060). A full or broken disk is such a death: the supervisor restarts it, and
-if the disk does not heal, gives up, and with it the node.
+close, and devices send again (decision 060). A full disk is no death: the group is refused whole, and whoever sent it
+learns so. A damaged database is one; if it stays damaged, the supervisor gives up, and with it the node.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 import trio
 
 from norc_actors import limits
 from norc_actors.ids import Clock, DeviceId
+from norc_actors.store.errors import StoreRefusedError
 from norc_actors.store.messages import MessageStore, Operation, Outcome, Pending, Purged, Receipt
 from supervision import ActorRef, Call, From, GenServer, Timeout
 
 R = TypeVar("R")
+V = TypeVar("V")
+
+log = structlog.get_logger("norc.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,21 @@ class Committed:
     """Cast back after the commit: (tag, outcome) of each operation of one sender, in its order."""
 
     results: tuple[tuple[object, Outcome], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotCommitted:
+    """Cast back when the disk refused: the tags of the operations of which nothing remains. Whatever its sender has
+    sent since is refused too, until it says `Resume`: a smaller group might fit, and overtake what was lost."""
+
+    tags: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Cast: `sender` has dealt with a `NotCommitted`; what it sends from here on may be committed."""
+
+    sender: ActorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +97,7 @@ class MessageStoreActor(GenServer):
         self._open_store = open_store
         self._clock = clock
         self._gathered: list[Store] = []
+        self._refused: set[ActorRef] = set()
         self._commits = 0
         self._operations = 0
         self._purged: Purged | None = None
@@ -85,19 +107,23 @@ class MessageStoreActor(GenServer):
         self.send_after(limits.PURGE_SECONDS, _Purge())
 
     async def handle_cast(self, message: object) -> None:
-        if isinstance(message, Store):
+        if isinstance(message, Resume):
+            self._refused.discard(message.sender)
+        elif isinstance(message, Store) and message.reply_to in self._refused:
+            message.reply_to.post(NotCommitted((message.tag,)))
+        elif isinstance(message, Store):
             self._gathered.append(message)
-            if len(self._gathered) >= limits.COMMIT_BATCH:
-                await self._commit()
-            else:
-                self.set_timeout(0)
+        if len(self._gathered) >= limits.COMMIT_BATCH:
+            await self._commit()
+        self.set_timeout(0 if self._gathered else None)
 
     async def handle_info(self, message: object) -> None:
         if isinstance(message, Timeout):
             await self._commit()
         elif isinstance(message, _Purge):
             now = int(self._clock())
-            self._purged = await trio.to_thread.run_sync(self._store.purge, now)
+            with suppress(StoreRefusedError):  # the next one is in ten minutes
+                self._purged = await trio.to_thread.run_sync(self._store.purge, now)
             self.send_after(limits.PURGE_SECONDS, _Purge())
             self.set_timeout(0 if self._gathered else None)
 
@@ -125,12 +151,25 @@ class MessageStoreActor(GenServer):
         if not self._gathered:
             return
         group, self._gathered = self._gathered, []
-        outcomes = await trio.to_thread.run_sync(self._store.commit, [item.operation for item in group])
+        try:
+            outcomes = await trio.to_thread.run_sync(self._store.commit, [item.operation for item in group])
+        except StoreRefusedError as error:
+            log.error("not committed", operations=len(group), why=str(error))
+            for sender, items in _by_sender(group, group):
+                self._refused.add(sender)
+                sender.post(NotCommitted(tuple(item.tag for item in items)))
+            return
         self._commits += 1
         self._operations += len(group)
-        by_sender: dict[ActorRef, list[tuple[object, Outcome]]] = {}
-        for item, outcome in zip(group, outcomes, strict=True):
-            by_sender.setdefault(item.reply_to, []).append((item.tag, outcome))
-        for sender, results in by_sender.items():
+        tagged = [(item.tag, outcome) for item, outcome in zip(group, outcomes, strict=True)]
+        for sender, results in _by_sender(group, tagged):
             # Never refused: the router has at most one such answer for each operation that it sent.
             sender.post(Committed(tuple(results)))
+
+
+def _by_sender(group: Sequence[Store], values: Sequence[V]) -> Iterable[tuple[ActorRef, list[V]]]:
+    """Each sender of the group with the values that belong to its operations, in order."""
+    parted: dict[ActorRef, list[V]] = {}
+    for item, value in zip(group, values, strict=True):
+        parted.setdefault(item.reply_to, []).append(value)
+    return parted.items()
