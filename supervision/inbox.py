@@ -10,8 +10,8 @@ Rules
 - Senders wait in line behind a full mailbox that blocks, their messages with them: when there is room, the owner moves
   message and sender on in one step, and nobody overtakes. A caller in line waits only once, for its reply.
 - Waking the owner is one `reschedule`, and only if it is parked; a busy owner costs its senders nothing more.
-- A task that waits in a call says so in its own `custom_sleep_data`, so a circle of calls is found by walking it, and
-  refused, instead of waiting for its time-outs.
+- A task that waits in a call, for a start or for an end says so in its own `custom_sleep_data`, so a circle of calls is
+  found by walking it, and refused, instead of waiting for its time-outs.
 - `special` is the one flag the owner looks at before each message: somebody waits for room, the box was crowded, the
   actor is suspended or traced. `attend` deals with all of them.
 
@@ -225,9 +225,11 @@ class Inbox(ActorRef):
         while target.task is not task:
             names.append(target.id)
             waits = None if target.task is None else target.task.custom_sleep_data
-            if not isinstance(waits, From) or waits.deferred or not isinstance(waits.ref, Inbox):
+            if isinstance(waits, From):
+                waits = None if waits.deferred else waits.ref
+            if not isinstance(waits, Inbox):
                 return
-            target = waits.ref
+            target = waits
         raise CallCycle(target, names) if names else SelfCall(self)
 
     def _wake(self) -> None:

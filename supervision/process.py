@@ -23,7 +23,7 @@ from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 from ._core.reasons import ExitReason, Killed, NoProc, Normal, consequences, crash
 from ._core.specs import ChildSpec, Startable
 from .errors import Exit
-from .events import CrashReport
+from .events import LOGGER, CrashReport
 from .inbox import EXIT, Inbox, SystemMessage
 from .linked import LinkedTasks
 from .messages import Continue, Ignore
@@ -231,6 +231,7 @@ class Process(Inbox):
                 forget()
                 return Abort.SUCCEEDED
 
+            task.custom_sleep_data = self
             await wait_task_rescheduled(abandon)
         return NoProc() if self.reason is None else self.reason
 
@@ -249,7 +250,7 @@ class Process(Inbox):
             strategy=None if actor is None else actor.strategy_name,
             restarts=self.restarts,
             mailbox=self.mailbox_statistics(),
-            statistics={} if actor is None else actor.statistics(),
+            statistics={} if actor is None else _statistics_of(actor),
             children=children,
             omitted=omitted,
         )
@@ -260,6 +261,7 @@ class Process(Inbox):
         """Wait until it runs; False if it ended before that, or was not needed (`ignored`). One waiter: its starter."""
         if not self.ready and not self.down:
             self._starter = current_task()
+            self._starter.custom_sleep_data = self
             await wait_task_rescheduled(self._forget_starter)
         return self.ready
 
@@ -429,7 +431,18 @@ def _enter(
 
 def _run_all(callbacks: dict[object, Callable[[ExitReason], None]] | None, reason: ExitReason) -> None:
     while callbacks:
-        callbacks.pop(next(iter(callbacks)))(reason)
+        callback = callbacks.pop(next(iter(callbacks)))
+        try:
+            callback(reason)
+        except Exception:  # noqa: BLE001 - the end of an actor must reach everybody else who waits for it
+            LOGGER.exception("a callback for the end of an actor failed")
+
+
+def _statistics_of(actor: Body) -> Mapping[str, Scalar]:
+    try:
+        return dict(actor.statistics())
+    except Exception as error:  # noqa: BLE001 - a picture of the tree must not fail, nor crash who takes it
+        return {"statistics_failed": repr(error)}
 
 
 def _nothing() -> None:

@@ -76,6 +76,10 @@ class System:
             raise ValueError(f"the registry {name!r} has {registry.keys_are} keys, not {keys}")
         return registry
 
+    def registries(self) -> tuple[Registry, ...]:
+        """All there are."""
+        return tuple(self._registries.values())
+
     def snapshot(self, limit: int | None = None) -> Tree:
         """The tree as it stands; at most `limit` children of each supervisor (None: all)."""
         if self.root is None:

@@ -67,6 +67,10 @@ class Timers:
         """How many entries there are, dead ones included."""
         return len(self._heap)
 
+    def waiting(self) -> int:
+        """How many wait for their time."""
+        return sum(due.live for _, _, due in self._heap)
+
     def add(self, deadline: float, due: Due) -> None:
         """Fire `due` at `deadline` if it still lives."""
         heap = self._heap

@@ -1,1 +1,26 @@
+"""Tools for testing actors: probes, misbehaving children, trees that must leave nothing behind, seeded schedules.
 
+async with clean_tree(spec) as (system, root):          # as start_tree, and nothing may be left over
+    probe = await Probe.start(root)
+    await probe.watch(system.ref("server"))
+    ...
+    assert (await probe.next(Down)).reason == Shutdown()
+
+run_seeded(test, seed)                                  # virtual time, and the same order of tasks for one seed
+"""
+
+from .misbehaving import CrashesOnCue, HangsOnStop, RefusesToStart
+from .probe import Probe
+from .schedule import run_seeded
+from .trees import LeftOver, assert_tree, clean_tree
+
+__all__ = [
+    "CrashesOnCue",
+    "HangsOnStop",
+    "LeftOver",
+    "Probe",
+    "RefusesToStart",
+    "assert_tree",
+    "clean_tree",
+    "run_seeded",
+]

@@ -15,6 +15,7 @@ from supervision import (
     ChildError,
     ChildSpec,
     Crash,
+    CrashReport,
     DynamicSupervisor,
     From,
     GenServer,
@@ -22,19 +23,21 @@ from supervision import (
     Mailbox,
     MailboxFull,
     NamedRef,
+    ProgressReport,
+    Report,
     RootDown,
     ServerDown,
     Shutdown,
     StartError,
     Supervisor,
+    SupervisorReport,
     System,
     start_child,
     start_tree,
     terminate_child,
 )
+from supervision.testing import run_seeded
 from tests.support.actors import Boom, Get, quiet
-
-from .conftest import run_on_virtual_time
 
 SEEDS = range(40)
 LIFE = 60.0
@@ -200,12 +203,13 @@ async def trouble(system: System, ref: NamedRef, random: Random) -> None:
             system.snapshot(5).as_json()
 
 
-async def live(seed: int) -> None:
+async def live(seed: int, story: list[str]) -> None:
     random, system = Random(seed), quiet()
     root = ChildSpec("chaos", lambda: Supervisor(specs(random), intensity=10**9), name="chaos", type="supervisor")
     ended = None
     for _ in range(20):
         system = quiet()
+        system.events.subscribe(lambda report: story.append(f"{trio.current_time()} {_told(report)}"))
         try:
             with trio.move_on_after(LIFE) as life:
                 async with start_tree(root, system, stop_within=60), trio.open_nursery() as nursery:
@@ -226,8 +230,29 @@ async def live(seed: int) -> None:
 def test_a_random_life_ends_clean(seed: int) -> None:
     async def main() -> None:
         task = trio.lowlevel.current_task()
-        await live(seed)
+        await live(seed, [])
         tasks = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
         assert tasks == []
 
-    run_on_virtual_time(main)
+    run_seeded(main, seed)
+
+
+def _told(report: Report) -> str:
+    match report:
+        case SupervisorReport():
+            return f"{report.supervisor} {report.context} {report.child} {report.reason}"
+        case CrashReport():
+            return f"{report.actor} {report.reason}"
+        case ProgressReport():
+            return f"{report.child} stands"
+        case _:
+            return type(report).__name__
+
+
+@pytest.mark.parametrize("seed", [3, 4, 7])
+def test_one_seed_is_one_life(seed: int) -> None:
+    stories: list[list[str]] = [[], []]
+    for story in stories:
+        run_seeded(lambda story=story: live(seed, story), seed)  # type: ignore[misc]
+    assert stories[0] == stories[1]
+    assert len(stories[0]) > 50

@@ -19,9 +19,12 @@ from supervision import (
     SelfCall,
     Shutdown,
     StartError,
+    Supervisor,
     System,
     start_child,
     start_tree,
+    terminate_child,
+    which_children,
 )
 from tests.support.actors import Boom, Do, Get, Puppet, boom, crashed_with, doze, puppet, quiet, root
 
@@ -176,3 +179,28 @@ async def test_a_reply_that_was_put_off_may_come_from_elsewhere(tree: tuple[Syst
         nursery.start_soon(a.call, Do(lambda _puppet, _caller: b.call(Do(put_off))))
         await wait_all_tasks_blocked()
         assert await b.call(ask(a)) == []
+
+
+async def test_a_child_that_calls_its_supervisor_while_it_starts_or_ends_is_told(within: Within) -> None:
+    """Either would wait for the other: the supervisor for the child, the child for the supervisor."""
+    told: list[object] = []
+
+    class Asks(Puppet):
+        async def ask(self) -> None:
+            try:
+                await which_children(self.system.ref("inner"))
+            except CallCycle as error:
+                told.append(str(error).partition(" (")[0])
+
+        async def init(self) -> None:
+            await self.ask()
+
+        async def terminate(self, reason: ExitReason) -> None:
+            await self.ask()
+
+    inner = ChildSpec("inner", lambda: Supervisor([]), name="inner", type="supervisor")
+    with within(0):
+        async with start_tree(root(inner), quiet()) as (system, _):
+            await start_child(system.ref("inner"), ChildSpec("asks", Asks))
+            await terminate_child(system.ref("inner"), "asks")
+    assert told == ["the call would close a circle"] * 2

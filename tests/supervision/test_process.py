@@ -284,3 +284,26 @@ async def test_only_ends_that_matter_are_reported() -> None:
     assert [type(report.reason).__name__ for report in reports] == ["Crash", "Killed"]
     assert reports[0].kind == "Puppet"
     assert reports[0].handled == 1
+
+
+async def test_statistics_that_fail_hurt_neither_the_picture_nor_who_takes_it(tree: tuple[System, ActorRef]) -> None:
+    class Vain(Puppet):
+        def statistics(self) -> dict[str, int | float | str]:
+            if self.notes:
+                raise Boom
+            return {"good": 1}
+
+    vain = await start_child(tree[1], ChildSpec("vain", Vain))
+    assert vain.describe().statistics == {"good": 1}
+    await vain.cast(1)
+    await wait_all_tasks_blocked()
+    assert tree[0].snapshot().find("vain").statistics == {"statistics_failed": "Boom()"}  # type: ignore[union-attr]
+
+
+async def test_a_callback_that_fails_keeps_the_end_from_nobody(server: ActorRef) -> None:
+    heard: list[object] = []
+    server.watch(boom)
+    server.watch(heard.append)
+    server.kill()
+    assert await server.wait_down() == Killed()
+    assert heard == [Killed()]

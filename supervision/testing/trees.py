@@ -1,0 +1,63 @@
+"""Trees in tests: their shape, and that nothing of them is left (row A42)."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import trio
+
+from supervision._core.specs import ChildSpec
+from supervision.ref import ActorRef
+from supervision.snapshot import Tree
+from supervision.system import System
+from supervision.tree import STOP_WITHIN, start_tree
+
+Shape: TypeAlias = "Mapping[str, Shape | None]"
+"""Child ids to the shapes below them; None or empty for one without children."""
+
+
+class LeftOver(AssertionError):  # noqa: N818 - it is what it says
+    """Something of a tree is left after its end."""
+
+
+@asynccontextmanager
+async def clean_tree(
+    spec: ChildSpec, system: System | None = None, *, stop_within: float = STOP_WITHIN
+) -> AsyncIterator[tuple[System, ActorRef]]:
+    """`start_tree`, and `LeftOver` if a task, name, key or timer of the tree is left after the block."""
+    system = System() if system is None else system
+    task = trio.lowlevel.current_task()
+    before = _tasks_below(task)
+    async with start_tree(spec, system, stop_within=stop_within) as (_, root):
+        yield system, root
+    left = [f"task {each.name}" for each in _tasks_below(task) - before]
+    left += [f"name {name}" for name in system.names]
+    left += [f"registry {registry!r}" for registry in system.registries() if len(registry)]
+    left += ["a timer"] * system.timers.waiting()
+    if left:
+        raise LeftOver("left of the tree: " + ", ".join(left))
+
+
+def assert_tree(system: System, shape: Shape) -> None:
+    """Raise `AssertionError` unless the children of the root, and theirs, are those of `shape`, in order."""
+    found = _shape(system.snapshot())
+    if _plain(shape) != found or list(_plain(shape)) != list(found):
+        raise AssertionError(f"the tree is not as expected:\n{system.snapshot().render()}\nexpected: {_plain(shape)}")
+
+
+def _shape(tree: Tree) -> dict[str, object]:
+    return {child.spec: _shape(child) for child in tree.children}
+
+
+def _plain(shape: Shape) -> dict[str, object]:
+    return {name: _plain(below or {}) for name, below in shape.items()}
+
+
+def _tasks_below(task: trio.lowlevel.Task) -> set[trio.lowlevel.Task]:
+    below: set[trio.lowlevel.Task] = set()
+    todo = [task]
+    while todo:
+        children = [child for nursery in todo.pop().child_nurseries for child in nursery.child_tasks]
+        below.update(children)
+        todo.extend(children)
+    return below
