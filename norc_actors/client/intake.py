@@ -3,6 +3,7 @@
 Rules
 - Every message goes to the committer in the order of arrival; what it answers leaves after the commit.
 - A message that needs keys or a state is parked until they were asked for, then judged anew, knowing what was tried.
+  Later ones of its chain wait behind it, also when what it needs has come meanwhile: nothing overtakes in a chain.
 - A message after a gap is held until the one before it came, at most `GAP_HOLD_SECONDS`; then all held ones of its
   chain up to it are taken, in order.
 - A message whose session was asked for is judged anew after a while, and asks again.
@@ -10,6 +11,7 @@ Rules
   brings it again.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -23,7 +25,7 @@ from norc_actors.client.needs import FinalError, Need, WantingError
 from norc_actors.client.receiving import Outcome
 from norc_actors.client.resolver import Resolver
 from norc_actors.client.transaction import Transaction
-from norc_actors.limits import ASK_AGAIN_SECONDS, GAP_HOLD_SECONDS
+from norc_actors.limits import ASK_AGAIN_SECONDS, GAP_HOLD_SECONDS, NEED_RETRY_SECONDS
 from norc_actors.protocol.messages import MessageReceived
 
 R = TypeVar("R")
@@ -31,11 +33,28 @@ R = TypeVar("R")
 
 @dataclass(slots=True, kw_only=True)
 class Job(Generic[R]):
-    """A decision about something received. `decide` gets what was tried already and may raise `WantingError`."""
+    """A decision about something received. `decide` gets what was tried already and may raise `WantingError`.
+
+    Decisions of one `lane` are made in the order in which they were handed in; "" is no lane.
+    """
 
     decide: Callable[[Transaction, set[Need]], R]
     after: Callable[[R], None]
+    lane: str = ""
     tried: set[Need] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """Instead of a result: another decision of the lane comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided(Generic[R]):
+    """A result, and the decision of the lane that waited for it."""
+
+    result: R
+    following: Job[object] | None
 
 
 class Intake:
@@ -47,6 +66,7 @@ class Intake:
         self._connection = connection
         self._nursery = nursery
         self._parked: dict[Need, list[Job[object]]] = {}
+        self._lanes: dict[str, deque[Job[object]]] = {}  # only lanes in which something is parked: that first
         self._held: dict[str, dict[int, MessageReceived]] = {}
         self.received = 0
 
@@ -55,22 +75,50 @@ class Intake:
     async def judge(self, job: Job[R]) -> None:
         """Hand a decision to the committer; waits only while its queue is full."""
 
-        def operation(tx: Transaction) -> R | Need:
+        def operation(tx: Transaction) -> _Decided[R] | _Behind | Need:
+            if self._waits(job):
+                return _Behind()
             attempt = tx.nested()
             try:
                 result = job.decide(attempt, job.tried)
             except WantingError as wanting:
+                self._block(job)
                 return wanting.need
             tx.absorb(attempt)
-            return result
+            return _Decided(result, self._unblock(job))
 
-        def after(result: R | Need) -> None:
+        def after(result: _Decided[R] | _Behind | Need) -> None:
             if isinstance(result, Need):
                 self._park(job, result)
-            else:
-                job.after(result)
+            elif isinstance(result, _Decided):
+                job.after(result.result)
+                if result.following is not None:
+                    self._nursery.start_soon(self.judge, result.following)
 
         await self._core.committer.post(operation, after, self._core.broken)
+
+    def _waits(self, job: Job[R]) -> bool:
+        """Whether another decision of the job's lane comes first; the job then waits in the lane."""
+        lane = self._lanes.get(job.lane)
+        if lane is None or lane[0] is job:
+            return False
+        lane.append(job)  # type: ignore[arg-type]
+        return True
+
+    def _block(self, job: Job[R]) -> None:
+        if job.lane:
+            self._lanes.setdefault(job.lane, deque([job]))  # type: ignore[list-item]
+
+    def _unblock(self, job: Job[R]) -> Job[object] | None:
+        """The job was decided: which one of its lane is next."""
+        lane = self._lanes.get(job.lane)
+        if lane is None:
+            return None
+        lane.popleft()
+        if lane:
+            return lane[0]
+        del self._lanes[job.lane]
+        return None
 
     def _park(self, job: Job[R], need: Need) -> None:
         waiting = self._parked.setdefault(need, [])
@@ -79,15 +127,18 @@ class Intake:
             self._nursery.start_soon(self._ask, need)
 
     async def _ask(self, need: Need) -> None:
-        try:
-            await self._resolver.satisfy(need)
-        except (FinalError, WantingError):
-            pass  # the decision is made without it, and names its cause
-        except ClientError as error:
-            self._parked.pop(need, None)  # not acknowledged: it comes again with the next connection
-            if not isinstance(error, ConnectionFailedError):
-                self._core.broken(error)
-            return
+        while True:
+            try:
+                await self._resolver.satisfy(need)
+            except (FinalError, WantingError):
+                pass  # the decision is made without it, and names its cause
+            except ConnectionFailedError:
+                await trio.sleep(NEED_RETRY_SECONDS)  # no answer in time; if the connection is gone, so is this task
+                continue
+            except ClientError as error:
+                self._core.broken(error)  # what is not acknowledged comes again with the next connection
+                return
+            break
         for job in self._parked.pop(need, []):
             job.tried.add(need)
             await self.judge(job)
@@ -102,7 +153,7 @@ class Intake:
             return receiving.receive(tx, message, now_us(), held=held, tried=tried)
 
         self.received += 1
-        await self.judge(Job(decide=decide, after=lambda outcome: self._after(message, outcome)))
+        await self.judge(Job(decide=decide, after=lambda outcome: self._after(message, outcome), lane=_chain(message)))
 
     def _after(self, message: MessageReceived, outcome: Outcome) -> None:
         for ack in outcome.acks:

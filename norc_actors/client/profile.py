@@ -129,6 +129,16 @@ class Profile:
             rows = self._db.execute(_QUEUE_SQL[queue][2], (after, limit)).fetchall()
         return [(seq, self._open(queue.encode(), b"", u64(seq), value)) for seq, value in rows]
 
+    def records(self) -> Iterator[tuple[str, bytes]]:
+        """(table, plaintext pair) of everything in the file, for inspection: each pair is plain MessagePack."""
+        with _errors(self.path):
+            items = self._db.execute("SELECT kind, key, value FROM items").fetchall()
+        for kind_tag, key_tag, value in items:
+            yield "items", self._open(b"items", kind_tag, key_tag, value)
+        for queue in QUEUES:
+            for _, pair in self.queue(queue, 0, -1):
+                yield queue, pair
+
     def last_sequence(self, queue: str) -> int:
         """The highest sequence number in a queue, 0 if it is empty."""
         with _errors(self.path):

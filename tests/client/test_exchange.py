@@ -1,9 +1,11 @@
 """The client library against a real node: messages, devices, groups, and what goes wrong on the way."""
 
 import dataclasses
+import os
 import time
 from pathlib import Path
 
+import msgpack
 import pytest
 import trio
 
@@ -13,6 +15,7 @@ from norc_actors.client.errors import (
     ClientUsageError,
     ClockWrongError,
     DeviceRevokedError,
+    DiskFullError,
     DisplacedError,
     EnrolmentRefusedError,
     FingerprintMismatchError,
@@ -32,6 +35,8 @@ from norc_actors.client.errors import (
     UnreachableError,
 )
 from norc_actors.client.events import ConnectionDown, DeviceRevoked, GroupChanged, UserKeyPinned
+from norc_actors.client.opening import make_unlock
+from norc_actors.client.profile import open_profile
 from norc_actors.limits import MAX_TEXT_BYTES
 from tests.support.clients import next_event, next_message, texts, town
 from tests.support.house import house
@@ -430,6 +435,66 @@ async def test_a_wrong_clock_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 # --- Trouble ---
+
+
+async def test_a_full_disk_is_told_to_the_sender_and_loses_nothing(tmp_path: Path) -> None:
+    async with town(tmp_path, "alice", "bob") as built, built.open("alice") as alice, built.open("bob") as bob:
+        await (await alice.send(BOB, "before")).wait_delivered()
+        fill(alice)
+        sent = 0
+        with pytest.raises(DiskFullError):
+            while True:
+                await alice.send(BOB, f"{sent} " + "x" * 5000)
+                sent += 1
+        empty(alice)
+        await alice.send(BOB, "after")
+        got = await texts(bob, sent + 2)
+        assert [text.split()[0] for text in got] == ["before", *map(str, range(sent)), "after"]
+
+
+async def test_a_full_disk_at_the_receiver_loses_nothing(tmp_path: Path) -> None:
+    async with town(tmp_path, "alice", "bob") as built, built.open("alice") as alice, built.open("bob") as bob:
+        await (await alice.send(BOB, "before")).wait_delivered()
+        events = bob.events()
+        fill(bob)
+        sent = await alice.send_all(BOB, [f"{n} " + "x" * 5000 for n in range(20)])
+        for one in sent:
+            await one.wait_accepted()
+        assert "disk is full" in (await next_event(events, ConnectionDown)).reason
+        empty(bob)
+        got = await texts(bob, 21)
+        assert [text.split()[0] for text in got] == ["before", *map(str, range(20))]
+
+
+def fill(client: Client) -> None:
+    """Make the disk of this client full."""
+    database = client._core.committer._ledger.profile._db  # noqa: SLF001
+    pages = database.execute("PRAGMA page_count").fetchone()[0]
+    database.execute(f"PRAGMA max_page_count = {pages + 4}")
+
+
+def empty(client: Client) -> None:
+    """Make room on the disk of this client."""
+    client._core.committer._ledger.profile._db.execute("PRAGMA max_page_count = 1000000")  # noqa: SLF001
+
+
+async def test_every_record_of_a_profile_is_plain_messagepack(tmp_path: Path) -> None:
+    async with town(tmp_path, "alice", "bob") as built:
+        async with built.open("alice") as alice, built.open("bob") as bob:
+            await alice.create_group("team", [BOB])
+            await (await alice.send("team", "hello")).wait_delivered()
+            await bob.send(ALICE, "hello back")
+            assert await texts(alice, 1) == ["hello back"]
+        kinds = set()
+        for name in ("alice", "bob"):
+            profile = open_profile(built.path(name), make_unlock(None, built.key_file), os.urandom)
+            for table, record in profile.records():
+                key, value = msgpack.unpackb(record, strict_map_key=True)
+                assert isinstance(value, dict)
+                assert isinstance(key, str if table == "items" else int)
+                kinds.add(table)
+            profile.close()
+        assert kinds == {"items", "inbox"}
 
 
 @pytest.mark.parametrize("victim", ["message_router", "message_store", "account_store", "session_manager"])
