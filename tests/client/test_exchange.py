@@ -441,15 +441,20 @@ async def test_a_full_disk_is_told_to_the_sender_and_loses_nothing(tmp_path: Pat
     async with town(tmp_path, "alice", "bob") as built, built.open("alice") as alice, built.open("bob") as bob:
         await (await alice.send(BOB, "before")).wait_delivered()
         fill(alice)
-        sent = 0
+        sent: list[str] = []
         with pytest.raises(DiskFullError):
-            while True:
-                await alice.send(BOB, f"{sent} " + "x" * 5000)
-                sent += 1
+            await send_on(alice, sent)
         empty(alice)
         await alice.send(BOB, "after")
-        got = await texts(bob, sent + 2)
-        assert [text.split()[0] for text in got] == ["before", *map(str, range(sent)), "after"]
+        got = await texts(bob, len(sent) + 2)
+        assert [text.split()[0] for text in got] == ["before", *sent, "after"]
+
+
+async def send_on(client: Client, sent: list[str]) -> None:
+    """Send until something is raised, noting what was taken."""
+    for number in map(str, range(1000)):
+        await client.send(BOB, f"{number} " + "x" * 5000)
+        sent.append(number)
 
 
 async def test_a_full_disk_at_the_receiver_loses_nothing(tmp_path: Path) -> None:
