@@ -51,6 +51,7 @@ class Reader:
         self._uploads = 0
         self._delivered = 0
         self._sent_reads: set[str] = set()
+        self._aged_reads: set[str] = set()
         self._pinged_reads: set[str] = set()
         self._renewing: set[str] = set()
 
@@ -100,8 +101,8 @@ class Reader:
 
     async def every_half_minute(self) -> None:
         """Ping, and what is due now and then."""
-        self._pinged_reads |= self._sent_reads
-        self._sent_reads = set()
+        self._pinged_reads |= self._aged_reads
+        self._aged_reads, self._sent_reads = self._sent_reads, set()
         self._connection.put(m.Ping(timestamp=self._core.engine.now()))
         if not self._delivered:
             keyring, now = self._core.engine.keyring, self._core.engine.now()
@@ -112,13 +113,13 @@ class Reader:
             await self._prekey_status(self._prekeys)
 
     async def _confirmed(self) -> None:
-        """A pong: the server has had time to commit the read receipts sent before the ping."""
+        """A pong, half a minute or more after these read receipts were sent, on the same connection (decision 047)."""
         confirmed, self._pinged_reads = self._pinged_reads, set()
         if confirmed:
             await self._core.committer.post(partial(_forget_reads, keys=confirmed), lambda _: None, self._core.broken)
 
     def read(self, key: str, pending: PendingRead) -> None:
-        """Send a read receipt; it is kept until the server has confirmed a ping behind it."""
+        """Send a read receipt; it is kept until this connection has outlived it by a ping interval."""
         receipt = pending.receipt
         ack = m.MessageAck(
             message_id=receipt["message_id"],  # type: ignore[arg-type]  # made by `make_receipt`
