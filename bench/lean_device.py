@@ -250,7 +250,11 @@ class Line:
                 message = decode(event.code, event.plaintext).message
                 if not isinstance(message, m.Ping):
                     return message
-                await self.send(m.Pong(timestamp=message.timestamp))
+                await self.answer(message)
+
+    async def answer(self, ping: m.Ping) -> None:
+        """Say that all before the ping was taken."""
+        await self.send(m.Pong(timestamp=ping.timestamp))
 
     async def expect(self, kind: type[M]) -> M:
         """The next message, which must be of this kind."""

@@ -98,7 +98,7 @@ class ConnectionWorker(GenServer):
         self._pinged: tuple[int, int] | None = None
         self._fetch_asked = False
         self._last_word: Close | None = None
-        self._heard_at = 0.0
+        self._heard_at = self._ticked_at = 0.0
 
     async def init(self) -> None:
         self.spawn(self._read)
@@ -232,9 +232,10 @@ class ConnectionWorker(GenServer):
             case Timeout():
                 await self._flush()
             case _Tick():
-                if trio.current_time() - self._heard_at >= limits.DEAD_PEER_SECONDS - limits.PING_SECONDS:
-                    self.stop()  # it left the ping before this one unanswered
+                if self._heard_at < self._ticked_at:
+                    self.stop()  # nothing came since the ping before this one
                     return
+                self._ticked_at = trio.current_time()
                 self._ping()
                 self.send_after(limits.PING_SECONDS, _Tick())
                 await self._flush()

@@ -206,13 +206,18 @@ class MessageRouter(GenServer):
         await self._store.cast(Store(operation, tag, self.ref))
 
     async def _acknowledge(self, outlet: Outlet, received: Received[MessageAck]) -> None:
-        ack = received.message
+        ack, conversation_id = received.message, _conversation_of(received.message)
         if ack.status == "sent":
             return
+        if ack.status == "read":
+            # Its delivery is gone, so nothing else says that this device ever had the message.
+            membership = None if conversation_id is None else await self._membership(conversation_id)
+            if membership is None or outlet.session.user_id not in membership.roles:
+                return
         operation = Acknowledge(
             device_id=outlet.session.device_id,
             message_id=ack.message_id,
-            conversation_id=_conversation_of(ack),
+            conversation_id=conversation_id,
             status=ack.status,
             receipt=received.data,
             now=int(self._clock()),

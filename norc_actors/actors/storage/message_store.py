@@ -20,7 +20,7 @@ import trio
 from norc_actors import limits
 from norc_actors.ids import Clock, DeviceId
 from norc_actors.store.errors import StoreRefusedError
-from norc_actors.store.messages import MessageStore, Operation, Outcome, Pending, Purged, Receipt
+from norc_actors.store.messages import MessageStore, Operation, Outcome, Pending, Receipt
 from supervision import ActorRef, Call, From, GenServer, Timeout
 
 R = TypeVar("R")
@@ -100,7 +100,6 @@ class MessageStoreActor(GenServer):
         self._refused: set[ActorRef] = set()
         self._commits = 0
         self._operations = 0
-        self._purged: Purged | None = None
 
     async def init(self) -> None:
         self._store = await trio.to_thread.run_sync(self._open_store)
@@ -122,9 +121,10 @@ class MessageStoreActor(GenServer):
             await self._commit()
         elif isinstance(message, _Purge):
             now = int(self._clock())
+            more = False
             with suppress(StoreRefusedError):  # the next one is in ten minutes
-                self._purged = await trio.to_thread.run_sync(self._store.purge, now)
-            self.send_after(limits.PURGE_SECONDS, _Purge())
+                more = (await trio.to_thread.run_sync(self._store.purge, now)).more
+            self.send_after(0 if more else limits.PURGE_SECONDS, _Purge())
             self.set_timeout(0 if self._gathered else None)
 
     async def handle_call(self, request: object, caller: From) -> object:
