@@ -21,7 +21,7 @@ from norc_actors.protocol.chains import SendingChain
 from norc_actors.protocol.codec import Received, code_of, convert, decode, encode, to_map
 from norc_actors.protocol.conversations import State, direct_state, sign_state
 from norc_actors.protocol.devices import Device, OwnDevice, make_record, record_of, sign_record, verify_entry
-from norc_actors.protocol.enrolment import EnrolmentLink, sign_registration
+from norc_actors.protocol.enrolment import EnrolmentLink, sign_registration, solve
 from norc_actors.protocol.handshake import ClientHandshake, Established, KnownKeys
 from norc_actors.protocol.prekeys import make_bundle, make_one_time_keys
 from norc_actors.protocol.receipts import make_receipt
@@ -71,15 +71,16 @@ class LeanDevice:
             await socket.send(handshake.request)
             yield Line(socket, handshake.accept(await socket.receive(), time.time()))
 
-    async def enrol(self, line: "Line", link: EnrolmentLink) -> None:
-        """Register as the user's first device."""
+    async def enrol(self, line: "Line", link: EnrolmentLink | None, *, work: bool = True) -> None:
+        """Register as the user's first device: by invitation, or, without a link, by the work the server asks for."""
         record = self._record()
         signed: SignedMap = {
             "user_key": self.user_key.public_key,
             "user_device_signature": sign_record(self.user_key, record),
-            "enrollment_token": link.token,
         }
-        await self._register(line, record | signed)
+        if link is not None:
+            signed["enrollment_token"] = link.token
+        await self._register(line, record | signed, work=work)
         await line.expect(m.RegistrationSuccess)
 
     async def ask_to_join(self, line: "Line") -> None:
@@ -96,7 +97,7 @@ class LeanDevice:
     def _record(self) -> SignedMap:
         return make_record(self.user_id, self.device_id, self.key.public_key, now=int(time.time()), e2e_suites=SUITES)
 
-    async def _register(self, line: "Line", members: SignedMap) -> None:
+    async def _register(self, line: "Line", members: SignedMap, *, work: bool = True) -> None:
         info: SignedMap = {
             "name": "lean",
             "type": "server",
@@ -109,7 +110,12 @@ class LeanDevice:
         signature = sign_registration(
             self.key, line.established.th, challenge.challenge, Received(register, encode(register)).map
         )
-        await line.send(m.RegistrationResponse(challenge=challenge.challenge, signature=signature))
+        solution = None
+        if challenge.difficulty and work:
+            suite = line.established.suite
+            solution = solve(suite, challenge.challenge, self.device_id, self.key.public_key, challenge.difficulty)
+        response = m.RegistrationResponse(challenge=challenge.challenge, signature=signature, proof_solution=solution)
+        await line.send(response)
 
     async def authenticate(self, line: "Line") -> m.PrekeyStatus:
         """Begin a session; the server's prekey_status ends the greeting."""

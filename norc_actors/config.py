@@ -58,6 +58,14 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     unauthenticated_per_source: Positive = limits.UNAUTHENTICATED_PER_SOURCE
 
 
+class Registration(msgspec.Struct, frozen=True, kw_only=True):
+    """`[registration]`: with `open`, whoever does the work of `difficulty` bits may take a free name without a
+    token."""
+
+    open: bool = False
+    difficulty: Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_POW_DIFFICULTY)] = 20
+
+
 class Logging(msgspec.Struct, frozen=True, kw_only=True):
     """`[log]`."""
 
@@ -77,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     node_id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,64}$")] = "node-1"
     control: Path | None = None
     limits: Rates = Rates()
+    registration: Registration = Registration()
     log: Logging = Logging()
 
     @property
@@ -137,7 +146,7 @@ def print_defaults() -> str:
             '# control = "DATA/control.sock"',
             *(
                 line
-                for name, kind in (("limits", Rates), ("log", Logging))
+                for name, kind in (("limits", Rates), ("registration", Registration), ("log", Logging))
                 for line in ("", f"[{name}]", *_lines(kind))
             ),
             "",

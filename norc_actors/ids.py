@@ -1,7 +1,8 @@
 """Typed identifiers: who and what a NORC map names (section 1, *Values*).
 
 Rules
-- A UUID is canonical lowercase text in maps and 16 raw bytes in every layout; `uuid_bytes` and `uuid_text` are the only bridge.
+- A UUID is canonical lowercase text in maps and 16 raw bytes in every layout; `uuid_bytes` and `uuid_text` are the
+  only bridge.
 - `user_id` is `local@server_id`, compared as bytes and never normalised: what does not match the grammar is refused.
 - `server_id` is a lowercase DNS name without port or trailing dot; one label is allowed.
 - Randomness and time are passed in (`Random`, `Clock`): nothing below `net/` reads either by itself.

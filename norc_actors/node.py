@@ -103,6 +103,7 @@ class Node:
             listeners=listeners,
             door=door,
             control_socket=config.control_socket,
+            open_difficulty=config.registration.difficulty if config.registration.open else None,
             about={"server_id": config.server_id, "address": address, "version": version("norc-actors")},
         )
 

@@ -67,6 +67,7 @@ class Parts:
     listeners: list[trio.SocketListener]
     door: Door
     control_socket: Path
+    open_difficulty: int | None
     about: dict[str, str]
 
 
@@ -110,7 +111,7 @@ def crypto(parts: Parts) -> ChildSpec:
                 server_id=parts.server_id,
                 server_public_key=parts.identity.public_key,
                 registrations_per_hour=door.rates.registrations_per_hour,
-                open_difficulty=None,
+                open_difficulty=parts.open_difficulty,
                 clock=door.clock,
                 random=door.random,
             ),

@@ -59,6 +59,29 @@ async def test_a_token_that_does_not_fit_is_refused_without_saying_why(tmp_path:
                 await alice.enrol(line, link)
 
 
+async def test_open_registration_takes_work_for_a_token(tmp_path: Path) -> None:
+    async with house(tmp_path, LIMITS + "[registration]\nopen = true\ndifficulty = 6\n") as home:
+        alice, lazy = LeanDevice(UserId("alice@localhost")), LeanDevice(UserId("lazy@localhost"))
+        async with home.line(alice, authenticated=False) as line:
+            await alice.enrol(line, None)
+            await alice.authenticate(line)
+        async with home.line(lazy, authenticated=False) as line:
+            with pytest.raises(UnexpectedError, match="error_code=1000"):
+                await lazy.enrol(line, None, work=False)
+        squatter = LeanDevice(UserId("alice@localhost"))
+        async with home.line(squatter, authenticated=False) as line:
+            with pytest.raises(UnexpectedError, match="error_code=1000"):
+                await squatter.enrol(line, None)
+
+
+async def test_registration_is_closed_unless_the_operator_opened_it(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        alice = LeanDevice(UserId("alice@localhost"))
+        async with home.line(alice, authenticated=False) as line:
+            with pytest.raises(UnexpectedError, match="error_code=1000"):
+                await alice.enrol(line, None)
+
+
 async def test_strangers_get_one_answer_whatever_is_wrong(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         [alice] = await home.served.enrolled(["alice"])

@@ -17,6 +17,7 @@ async def test_status_and_tree(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         status = await home.served.ask({"command": "status"})
         assert (status["ok"], status["server_id"], status["pid"]) == (True, "localhost", os.getpid())
+        assert status["connected"] == 0
         tree: Any = (await home.served.ask({"command": "tree"}))["tree"]
         branches = {branch["spec"]: [child["spec"] for child in branch["children"]] for branch in tree["children"]}
         assert branches == {

@@ -17,6 +17,10 @@ class Directory:
         self._devices = system.registry("devices", keys="unique")
         self._users = system.registry("users", keys="duplicate")
 
+    def __len__(self) -> int:
+        """How many devices are connected."""
+        return len(self._devices)
+
     def enter(self, outlet: Outlet) -> None:
         """List an outlet; the caller has taken an older one of the same device out with `leave`."""
         self._devices.register(outlet.session.device_id, outlet.ref, outlet)

@@ -198,7 +198,8 @@ class Registrar(GenServer):
         return Invited(str(link), expires_at)
 
     def _begin(self, source: str, register: DeviceRegister) -> int:
-        if register.user_key is not None and register.enrollment_token is None and self._open_difficulty is None:
+        uninvited = register.user_key is not None and register.enrollment_token is None
+        if uninvited and self._open_difficulty is None:
             raise ProtocolError(Code.AUTHENTICATION, "a first device without a token")
         now = self._clock()
         bucket = self._buckets.get(source)
@@ -208,7 +209,7 @@ class Registrar(GenServer):
         wait = bucket.take(now)
         if wait:
             raise ProtocolError(Code.RATE_REGISTRATIONS, "too many registrations", retry_after=int(wait) + 1)
-        return self._open_difficulty or 0 if register.enrollment_token is None and register.user_key is not None else 0
+        return self._open_difficulty or 0 if uninvited else 0
 
     async def _enrol(self, request: Enrol) -> RegistrationSuccess | None:
         register = request.received.message

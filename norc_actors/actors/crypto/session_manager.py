@@ -70,7 +70,7 @@ class SessionManager(GenServer):
 
     def statistics(self) -> dict[str, int]:
         """Sessions now, and how many this incarnation has ended."""
-        return {"sessions": len(self._directory.everyone()), "ended": self._ended}
+        return {"sessions": len(self._directory), "ended": self._ended}
 
     def _admit(self, request: Admit) -> Outlet:
         self._end(request.device_id, Code.SESSION_EXPIRED)

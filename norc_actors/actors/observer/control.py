@@ -24,6 +24,7 @@ import trio
 
 from norc_actors import limits
 from norc_actors.actors import names
+from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.crypto.registrar import Invite
 from norc_actors.actors.storage.audit_log import VerifyAudit
 from norc_actors.ids import Clock, InvalidIdError, parse_user_id
@@ -115,12 +116,11 @@ class Control(GenServer):
                 raise RefusedError(f"unknown command {other!r}", "commands: status, tree, invite, kill, audit")
 
     def _status(self) -> Answer:
-        workers = self.system.whereis(names.CONNECTION_WORKERS)
         return {
             **self._about,
             "uptime_s": round(self._clock() - self._since),
             "pid": os.getpid(),
-            "serving": workers is not None,
+            "connected": len(Directory(self.system)),
         }
 
     async def _invite(self, request: Mapping[str, object]) -> Answer:
