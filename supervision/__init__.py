@@ -75,7 +75,7 @@ from .events import (
     SupervisorReport,
 )
 from .gen_server import GenServer
-from .messages import IGNORE, NO_REPLY, Call, Continue, Down, Ignore, NoReply, Timeout
+from .messages import IGNORE, NO_REPLY, Call, Continue, Diverted, Down, Ignore, NoReply, Timeout
 from .ref import ActorRef, NamedRef
 from .registry import DuplicateRegistry, Registry, UniqueRegistry
 from .reply import From
@@ -108,6 +108,7 @@ __all__ = [
     "Continue",
     "Crash",
     "CrashReport",
+    "Diverted",
     "Down",
     "DuplicateRegistry",
     "DynamicSupervisor",

@@ -30,7 +30,7 @@ from ._core.reasons import ExitReason, NoProc
 from ._core.specs import ChildSpec
 from .errors import CallCycle, MailboxFull, SelfCall, ServerDown
 from .events import HighWaterReport
-from .messages import Call
+from .messages import Call, Diverted
 from .ref import ActorRef
 from .reply import Deferred, From
 from .snapshot import MailboxStatistics
@@ -83,10 +83,11 @@ class Tracer(Protocol):
 class _Sender:
     """Who waits to cast into a full mailbox."""
 
-    __slots__ = ("task",)
+    __slots__ = ("task", "waits")
 
     def __init__(self, task: trio.lowlevel.Task) -> None:
         self.task: trio.lowlevel.Task | None = task
+        self.waits = False
 
     @property
     def live(self) -> bool:
@@ -181,7 +182,8 @@ class Inbox(ActorRef):
         if depth >= self._mark:
             sender = _Sender(current_task())
             if not self._admits(depth, entry, sender):
-                await wait_task_rescheduled(sender.abandon)
+                if sender.waits:
+                    await wait_task_rescheduled(sender.abandon)
                 return
         queue.append(entry)
         if self.parked:
@@ -243,7 +245,7 @@ class Inbox(ActorRef):
     # A crowded mailbox: the slow path
 
     def _admits(self, depth: int, entry: Entry, waiter: From | _Sender | None) -> bool:
-        """May `entry` be appended now? If not, `waiter` was put in line behind the full mailbox."""
+        """May `entry` be appended now? If not, it was seen to: put in line with `waiter`, or diverted."""
         policy = self.spec.policy
         if depth >= self._capacity:
             if policy.overflow == "drop_oldest":
@@ -253,6 +255,11 @@ class Inbox(ActorRef):
                     self._blocked = deque()
                 self._blocked.append((entry, waiter))
                 self.special = True
+                if isinstance(waiter, _Sender):
+                    waiter.waits = True
+                return False
+            elif policy.divert_to is not None and not isinstance(waiter, From):
+                self._divert(policy.divert_to, entry)
                 return False
             else:
                 raise MailboxFull(self, self._capacity)
@@ -266,6 +273,13 @@ class Inbox(ActorRef):
     def _set_mark(self) -> None:
         mark = min(self._peak, self._capacity)
         self._mark = mark if self._above_high_water else min(mark, self.spec.policy.high_mark - 1)
+
+    def _divert(self, name: str, entry: Entry) -> None:
+        """Hand `entry` to the actor of that name; if that is full as well, its own policy decides."""
+        other = self.system.whereis(name)
+        if other is None or other is self:
+            raise MailboxFull(self, self._capacity)
+        other.cast_nowait(Diverted(self, entry[1]))
 
     def _drop_oldest(self) -> None:
         for index, (tag, _, _) in enumerate(self.queue):

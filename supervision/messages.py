@@ -57,6 +57,14 @@ class Timeout:
 
 
 @dataclass(frozen=True, slots=True)
+class Diverted:
+    """A cast: `message` was for `ref`, whose mailbox was full and whose policy is to divert here."""
+
+    ref: "ActorRef"
+    message: object
+
+
+@dataclass(frozen=True, slots=True)
 class Down:
     """The info that `monitor` promised: `ref` (as it was given to `monitor`) is gone, for this reason."""
 
