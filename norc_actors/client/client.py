@@ -431,7 +431,9 @@ async def _enrol(
     except ProfileMissingError:
         profile = await create_at(path, unlock, options.passphrase_cost)
     try:
-        enrolment = Enrolment(profile, random=os.urandom, clock=time.time, on_code=on_code, within=within)
+        enrolment = Enrolment(
+            profile, random=os.urandom, clock=time.time, on_code=on_code, within=within, tap=options.tap
+        )
         return await enrolment.run(applicant)
     finally:
         with trio.CancelScope(shield=True):

@@ -25,13 +25,14 @@ from norc_actors.client.errors import (
     UnreachableError,
     VersionRefusedError,
 )
+from norc_actors.client.options import Tap
 from norc_actors.ids import Clock, Random, ServerId
 from norc_actors.limits import DEFAULT_MAX_FRAME, HANDSHAKE_SECONDS
 from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
 from norc_actors.net.websocket import WebSocket, connect_websocket
 from norc_actors.protocol.codec import Received, decode, decode_as, encode
 from norc_actors.protocol.errors import Code, PeerError, ProtocolError
-from norc_actors.protocol.frames import V2_HEADER, decode_v1
+from norc_actors.protocol.frames import V2_HEADER, decode_v1, encode_v1
 from norc_actors.protocol.handshake import ClientHandshake, Established, KnownKeys
 from norc_actors.protocol.messages import ConnectionAccepted
 from norc_actors.protocol.registry import code_of
@@ -63,13 +64,15 @@ class Dial:
     server_id: str
     tls: ssl.SSLContext
     known: KnownKeys
+    tap: Tap | None = None
 
 
 class Connection:
     """A sealed connection, not yet authenticated. Made by `connect`."""
 
-    def __init__(self, socket: WebSocket, established: Established, clock: Clock) -> None:
+    def __init__(self, socket: WebSocket, established: Established, clock: Clock, tap: Tap | None = None) -> None:
         self._socket = socket
+        self._tap = tap
         self._clock = clock
         self._sealed = established.sealed
         self._link = Link("client")
@@ -102,6 +105,8 @@ class Connection:
             frames = self._sealed.seal(code, data)
         except ProtocolError as error:
             raise LostError(f"The connection is over ({error.code.name.lower()}).") from error
+        if self._tap is not None:
+            self._tap("sent", encode_v1(code, data))
         self._queue(frames)
 
     def renew_keys(self) -> None:
@@ -151,6 +156,8 @@ class Connection:
                 elif isinstance(event, Discarded):
                     self.discarded += 1
                 else:
+                    if self._tap is not None:
+                        self._tap("received", encode_v1(event.code, event.plaintext))
                     self._link.received(event.code)
                     return decode(event.code, event.plaintext)
             except ClosedError as error:
@@ -181,7 +188,7 @@ async def connect(dial: Dial, *, random: Random, clock: Clock) -> AsyncIterator[
             subprotocols=SUBPROTOCOLS,
             max_message_size=DEFAULT_MAX_FRAME + V2_HEADER.size,
         ) as socket:
-            connection = Connection(socket, await _shake_hands(socket, dial, random, clock), clock)
+            connection = Connection(socket, await _shake_hands(socket, dial, random, clock), clock, dial.tap)
             try:
                 yield connection
             finally:
@@ -205,6 +212,9 @@ async def _shake_hands(socket: WebSocket, dial: Dial, random: Random, clock: Clo
         with trio.fail_after(HANDSHAKE_SECONDS):
             await socket.send(shake.request)
             answer = await socket.receive()
+        if dial.tap is not None:
+            dial.tap("sent", shake.request)
+            dial.tap("received", answer)
         return shake.accept(answer, clock())
     except trio.TooSlowError as error:
         raise LostError("The server did not answer the handshake in time.") from error

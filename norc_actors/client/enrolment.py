@@ -30,6 +30,7 @@ from norc_actors.client.errors import (
 from norc_actors.client.keyring import Keyring, Where, new_device, server_pin
 from norc_actors.client.model import Enrolled
 from norc_actors.client.opening import dial_for, pin_shown, server_fingerprint, tls_for
+from norc_actors.client.options import Tap
 from norc_actors.client.profile import Profile
 from norc_actors.client.records import PINS, SELF, SERVER, Pin, Self, ServerPin
 from norc_actors.client.transaction import Ledger, Transaction
@@ -89,7 +90,9 @@ class Enrolment:
         clock: Clock,
         on_code: Callable[[str], Awaitable[None]] | None = None,
         within: float = 0.0,
+        tap: Tap | None = None,
     ) -> None:
+        self._tap = tap
         self._ledger = Ledger(profile)
         self._random = random
         self._clock = clock
@@ -151,7 +154,7 @@ class Enrolment:
 
     async def _converse(self, own: Self, task: Callable[[Connection, Self, Keyring], Awaitable[bytes]]) -> bytes:
         """Connect, pin the server's key, do the task; returns the user key."""
-        dial = dial_for(own, server_pin(self._ledger.begin()), tls_for(own))
+        dial = dial_for(own, server_pin(self._ledger.begin()), tls_for(own), self._tap)
         async with connect(dial, random=self._random, clock=self._clock) as connection:
             offset = int(self._clock()) - connection.established.server_time
             if abs(offset) > AUTH_SKEW_SECONDS:

@@ -11,6 +11,7 @@ import trio
 from norc_actors.client.connection import Connection, Dial
 from norc_actors.client.errors import KeyFileError, TlsRefusedError
 from norc_actors.client.keyring import Where, pin_server, server_pin
+from norc_actors.client.options import Tap
 from norc_actors.client.profile import Profile, create_profile, open_profile
 from norc_actors.client.records import Self, ServerPin
 from norc_actors.client.transaction import Transaction
@@ -74,12 +75,12 @@ def tls_for(own: Self) -> ssl.SSLContext:
         raise TlsRefusedError(f"The CA's certificates are of no use: {error}.") from error
 
 
-def dial_for(own: Self, pin: ServerPin, tls: ssl.SSLContext) -> Dial:
+def dial_for(own: Self, pin: ServerPin, tls: ssl.SSLContext, tap: Tap | None = None) -> Dial:
     """Whom to dial and what is known of them: a pinned key decides; before there is one, the hashes of the link."""
     pinned = (pin.key, *pin.other_keys) if pin.key else ()
     hashes = () if pinned else pin.key_hashes
     known = KnownKeys(token_hashes=hashes, pinned=pinned)
-    return Dial(host=own.host, port=own.port, server_id=own.server_id, tls=tls, known=known)
+    return Dial(host=own.host, port=own.port, server_id=own.server_id, tls=tls, known=known, tap=tap)
 
 
 def pin_shown(tx: Transaction, connection: Connection) -> str:

@@ -87,7 +87,7 @@ class Runtime:
         if self._tls is None:
             self._tls = await trio.to_thread.run_sync(tls_for, self.own)
         pin = await self.core.do(server_pin)
-        return dial_for(self.own, pin, self._tls)
+        return dial_for(self.own, pin, self._tls, self.options.tap)
 
     async def _pin(self, connection: Connection) -> None:
         status = await self.core.do(partial(pin_shown, connection=connection))
