@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import trio
 
@@ -18,6 +19,7 @@ from norc_actors.cli.demo.plan import digest_of
 from norc_actors.cli.errors import explain
 from norc_actors.cli.output import JsonValue
 from norc_actors.client import Address, Client, ClientOptions, Message, Sent
+from norc_actors.client.options import Tap
 
 PASSPHRASE = "NORC_PASSPHRASE"
 
@@ -133,10 +135,23 @@ class DeviceProgram:
         emit("settled")
 
 
+def capture_to(folder: Path, device: str) -> Tap:
+    """Append every frame, opened, to `DEVICE.sent.frames` or `DEVICE.received.frames` in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names: tuple[Literal["sent", "received"], ...] = ("sent", "received")
+    files = {name: (folder / f"{device}.{name}.frames").open("ab", buffering=0) for name in names}
+
+    def tap(way: Literal["sent", "received"], frame: bytes) -> None:
+        files[way].write(frame)
+
+    return tap
+
+
 def main() -> int:
-    """`python -m norc_actors.cli.demo.device PROFILE HOST PORT CA`, the passphrase in the environment."""
-    profile, host, port, ca = sys.argv[1:5]
-    options = ClientOptions(address=Address(host=host, port=int(port)), ca_file=Path(ca))
+    """`python -m norc_actors.cli.demo.device PROFILE HOST PORT CA [CAPTURE]`, the passphrase in the environment."""
+    profile, host, port, ca, *capture = sys.argv[1:]
+    tap = capture_to(Path(capture[0]), Path(profile).stem) if capture else None
+    options = ClientOptions(address=Address(host=host, port=int(port)), ca_file=Path(ca), tap=tap)
     program = DeviceProgram(Path(profile), options, os.environ[PASSPHRASE])
     try:
         trio.run(program.run)

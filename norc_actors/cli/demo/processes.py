@@ -111,7 +111,7 @@ class DeviceProcess:
         """Start the process; it does nothing before its first command."""
         log = folder / f"{device.value}.log"
         arguments = [str(folder / f"{device.value}.norc"), "localhost", str(port), str(ca)]
-        arguments += [str(capture / device.value)] if capture else []
+        arguments += [str(capture)] if capture else []
         with log.open("ab") as stderr:
             process = await trio.lowlevel.open_process(
                 [sys.executable, "-m", "norc_actors.cli.demo.device", *arguments],

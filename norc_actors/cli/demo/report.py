@@ -82,30 +82,17 @@ def _headline(outcome: Outcome) -> RenderableType:
 
 
 def _figures(verdict: Verdict) -> RenderableType:
-    table = Table(box=None, pad_edge=False)
-    for column in (
-        "sent",
-        "acknowledged",
-        "delivered",
-        "read",
-        "copies",
-        "duplicates",
-        "lost",
-        "reordered",
-        "p50",
-        "p99",
-    ):
-        table.add_column(column, justify="right")
-    table.add_row(
-        *[f"{n:,}" for n in (verdict.sent, verdict.acknowledged, verdict.delivered, verdict.read)],
-        f"{verdict.copies:,} / {verdict.expected_copies:,}",
-        *[
-            f"[{'red' if found else 'green'}]{len(found)}"
-            for found in (verdict.duplicates, verdict.lost, verdict.reordered)
-        ],
-        _time(verdict.latency_p50),
-        _time(verdict.latency_p99),
-    )
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for name in ("sent", "acknowledged", "delivered", "read"):
+        count: int = getattr(verdict, name)
+        table.add_row(name, f"{count:,} of {verdict.planned:,}", style="" if count == verdict.planned else "yellow")
+    table.add_row("copies seen", f"{verdict.copies:,} of {verdict.expected_copies:,}")
+    for name, found in verdict.faults.items():
+        table.add_row(name, f"{len(found):,}", style="red" if found else "green")
+    for name, seconds in (("p50", verdict.latency_p50), ("p99", verdict.latency_p99), ("worst", verdict.latency_max)):
+        table.add_row(f"latency {name}", _time(seconds))
     return Group(Text("\nMessages", style="bold"), table)
 
 
