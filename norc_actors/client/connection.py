@@ -80,6 +80,7 @@ class Connection:
         self._waiting: deque[bytes] = deque()
         self._wake = trio.Event()
         self._idle = trio.Event()
+        self._writing = False
         self.established = established
         self.heard_at = trio.current_time()
         self.discarded = 0
@@ -129,17 +130,19 @@ class Connection:
             while self._waiting:
                 frames = list(self._waiting)
                 self._waiting.clear()
+                self._writing = True
                 try:
                     await self._socket.send_many(frames)
                 except ClosedError as error:
                     raise LostError("The connection was closed.") from error
+            self._writing = False
             self._idle.set()
             self._wake = trio.Event()
             await self._wake.wait()
 
     async def wait_written(self) -> None:
         """Wait until all that was put so far is written."""
-        while self._waiting:
+        while self._waiting or self._writing:
             self._idle = trio.Event()
             await self._idle.wait()
 

@@ -27,6 +27,7 @@ from norc_actors.protocol.devices import (
     Device,
     EntryFault,
     EntryRefusedError,
+    lost_hybrid,
     require_current,
     verify_entry,
     verify_user_rotation,
@@ -136,9 +137,21 @@ class Directory:
             if known is None or known.fault:
                 tx.put(DEVICES, key, KnownDevice(entry=kept, fault=error.fault.value))
             return None
+        if self._lost_hybrid(tx, known, device):
+            if known is None or known.fault != LOST_HYBRID:
+                learned.events.append(_lost_hybrid(device))
+                tx.put(DEVICES, key, KnownDevice(entry=kept, fault=LOST_HYBRID, revoked_at=revoked_at))
+            return None
         if known is None or known.entry != kept or known.fault:
             tx.put(DEVICES, key, KnownDevice(entry=kept, revoked_at=revoked_at))
         return device
+
+    def _lost_hybrid(self, tx: Transaction, known: KnownDevice | None, device: Device) -> bool:
+        """Whether a device that was seen with ML-KEM has it no more, now or when it was refused for that."""
+        if known is not None and known.fault == LOST_HYBRID:
+            return not device.hybrid
+        before = self.device(tx, device.user_id, device.device_id)
+        return before is not None and lost_hybrid(before, device)
 
     def _keys_of(self, user_id: str) -> tuple[bytes, ...]:
         """The identity keys of a user's home server, where known: ours."""
@@ -240,6 +253,9 @@ class Directory:
         return [DeviceRevoked(text=text, user_id=typed.user_id, device_id=typed.device_id, signed_by=typed.signed_by)]
 
 
+LOST_HYBRID = "lost_hybrid"
+"""A fault beside `EntryFault`'s: the record is in order, but it gives up post-quantum protection."""
+
 _BY = {"user": "by its user", "device": "by the device itself", "server": "by the operator"}
 
 
@@ -253,6 +269,14 @@ def refused_device(error: EntryRefusedError) -> DeviceRefused:
     }.get(error.fault, error.fault.value.replace("_", " "))
     text = f"The server lists device {error.device_id} of {error.user_id}; it is not used, since {why}."
     return DeviceRefused(text=text, user_id=error.user_id, device_id=error.device_id, cause=error.fault.value)
+
+
+def _lost_hybrid(device: Device) -> DeviceRefused:
+    text = (
+        f"Device {device.device_id} of {device.user_id} lists no post-quantum suite any more; it is not used, since it "
+        "had one: ask its user."
+    )
+    return DeviceRefused(text=text, user_id=device.user_id, device_id=device.device_id, cause=LOST_HYBRID)
 
 
 def _rotated_by_old_key(user_id: str, listing: Listing, old: bytes, new: bytes) -> bool:

@@ -47,7 +47,7 @@ def make_engine(tx: Transaction, identity: Self, *, random: Random, clock: Clock
     keyring = Keyring(identity)
     own = OwnDevice(user_id=identity.user_id, device_id=identity.device_id, key=keyring.device_key, e2e_suites=SUITES)
     pin = server_pin(tx)
-    directory = Directory(identity.user_id, (pin.key, *pin.other_keys) if pin.key else ())
+    directory = Directory(identity.user_id, (pin.key, *pin.former_keys) if pin.key else ())
     conversations = Conversations(
         user_id=identity.user_id, device_id=identity.device_id, directory=directory, signer=keyring.device_key
     )

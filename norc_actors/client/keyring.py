@@ -8,7 +8,6 @@ Rules
   one, or one that a signed rotation leads to.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -149,6 +148,11 @@ def server_pin(tx: Transaction) -> ServerPin:
     return tx.get(SERVER, "server") or ServerPin()
 
 
-def pin_server(tx: Transaction, key: bytes, other_keys: Sequence[bytes] = ()) -> None:
-    """Pin the server's key (first use, enrolment, or a rotation that was checked)."""
-    tx.put(SERVER, "server", msgspec.structs.replace(server_pin(tx), key=key, other_keys=tuple(other_keys)))
+def pin_server(tx: Transaction, key: bytes) -> None:
+    """Pin the server's key (first use, enrolment, or a rotation that was checked).
+
+    A key that it replaces still verifies the certificates that it signed, and nothing else.
+    """
+    known = server_pin(tx)
+    former = (known.key, *known.former_keys) if known.key and known.key != key else known.former_keys
+    tx.put(SERVER, "server", msgspec.structs.replace(known, key=key, former_keys=former))

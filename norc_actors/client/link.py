@@ -71,13 +71,18 @@ class Link:
 
     async def run(self) -> None:
         """Stay connected until cancelled, or until an error that is fatal."""
+        try:
+            await self._stay_connected()
+        finally:
+            self._stopped.set()
+
+    async def _stay_connected(self) -> None:
         attempt = 0
         while True:
             self._ready = False
             error = await self._once()
             self._clean_up(error)
             if self._stopping:
-                self._stopped.set()
                 return
             if error.fatal:
                 self._core.publish([ConnectionDown(reason=error.what, retry_in=-1)])

@@ -77,7 +77,7 @@ def tls_for(own: Self) -> ssl.SSLContext:
 
 def dial_for(own: Self, pin: ServerPin, tls: ssl.SSLContext, tap: Tap | None = None) -> Dial:
     """Whom to dial and what is known of them: a pinned key decides; before there is one, the hashes of the link."""
-    pinned = (pin.key, *pin.other_keys) if pin.key else ()
+    pinned = (pin.key,) if pin.key else ()
     hashes = () if pinned else pin.key_hashes
     known = KnownKeys(token_hashes=hashes, pinned=pinned)
     return Dial(host=own.host, port=own.port, server_id=own.server_id, tls=tls, known=known, tap=tap)

@@ -154,7 +154,8 @@ class Receiving:
         if need not in tried:
             raise WantingError(need)
         fault = self.directory.fault(tx, user_id, device_id)
-        cause = opening.cause_of(EntryFault(fault)) if fault else opening.Cause.UNTRUSTED_DEVICE
+        known = fault in EntryFault.__members__.values()
+        cause = opening.cause_of(EntryFault(fault)) if known else opening.Cause.UNTRUSTED_DEVICE
         raise opening.MessageRefusedError(cause, f"its device: {fault or 'unknown'}")
 
     def _bundle(self, tx: Transaction, prekey_id: int | None) -> BundleSecret | None:

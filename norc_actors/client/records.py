@@ -58,11 +58,12 @@ class Self(_Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ServerPin(_Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The server's identity key; `key_hashes` from an enrolment link hold until the first connection."""
+    """The server's identity key; `key_hashes` from an enrolment link hold until the first connection. `former_keys`
+    were replaced by rotation: certificates are still held against them, connections are not."""
 
     key: bytes = b""
     key_hashes: tuple[bytes, ...] = ()
-    other_keys: tuple[bytes, ...] = ()
+    former_keys: tuple[bytes, ...] = ()
 
 
 class Prekeys(_Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -92,7 +92,8 @@ class Runtime:
     async def _pin(self, connection: Connection) -> None:
         status = await self.core.do(partial(pin_shown, connection=connection))
         key = connection.established.server_public_key
-        self.core.engine.directory.server_keys = (key, *self.core.engine.directory.server_keys[1:])
+        former = (known for known in self.core.engine.directory.server_keys if known != key)
+        self.core.engine.directory.server_keys = (key, *former)
         if status in ("first use", "rotated"):
             how = "was pinned at first use" if status == "first use" else "was replaced by one that the old key signed"
             text = f"The key of the server {self.own.server_id} {how}."
