@@ -4,8 +4,9 @@ Rules
 - An operation is a synchronous function of a transaction. It changes nothing but the transaction; what must happen once
   its changes are on disk (frames, events, memory) is its result, handed to `after` in order.
 - All operations that wait are run, each in its own layer, and committed with one fsync: a burst costs one commit.
-- An operation that raises drops its own layer; its caller gets the exception. A commit that fails (full disk) drops the
-  whole group: every caller gets that error, nothing of it is on disk or in memory, and `after` is called for none.
+- An operation that raises drops its own layer; its caller gets the exception. If a group cannot be committed (full
+  disk), each operation is run and committed by itself; whose commit fails then gets that error, and nothing of it is on
+  disk or in memory. So an operation may run twice, and changes nothing but its transaction.
 - At each await: while a commit is in its thread, operations wait in the bounded queue (back-pressure on whoever reads
   the socket); if the task is cancelled meanwhile, the commit is finished, since its effects may be on disk already.
 """
@@ -111,14 +112,22 @@ class Committer:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(self._ledger.profile.commit, transaction.writes())
             except ClientError as error:
-                for job in group:
-                    job.error = job.error or error
+                if len(group) > 1:
+                    await self._one_by_one(group)
+                    return
+                group[0].error = group[0].error or error
             else:
                 self._ledger.absorb(transaction)
                 self.commits += 1
         self.operations += len(group)
         for job in group:
             self._finish(job)
+
+    async def _one_by_one(self, group: list[_Job[object]]) -> None:
+        """The group as a whole cannot be committed: each operation by itself, so that a large one fails alone."""
+        for job in group:
+            job.error = job.result = None
+            await self._commit([job])
 
     def _operate(self, transaction: Transaction, job: _Job[object]) -> None:
         layer = transaction.nested()

@@ -191,7 +191,7 @@ async def test_an_operation_that_raises_drops_its_own_changes_only(profile: Prof
     profile.close()
 
 
-async def test_a_full_disk_fails_the_group_and_leaves_memory_as_it_was(profile: Profile) -> None:
+async def test_a_full_disk_fails_whoever_needs_the_room_and_leaves_memory_as_it_was(profile: Profile) -> None:
     committer = Committer(Ledger(profile))
     failures: list[str] = []
     database = profile._db  # noqa: SLF001
@@ -208,6 +208,8 @@ async def test_a_full_disk_fails_the_group_and_leaves_memory_as_it_was(profile: 
             await committer.do(large)
         await committer.post(large, lambda _: failures.append("after"), lambda error: failures.append(error.code))
         assert await committer.do(lambda transaction: transaction.get(NOTES, "kept")) == note("kept")
+        await committer.do(lambda transaction: transaction.put(NOTES, "kept", note("small")))
+        assert await committer.do(lambda transaction: transaction.get(NOTES, "kept")) == note("small")
         assert failures == ["disk_full"]
         database.execute("PRAGMA max_page_count = 1000000")
         await committer.do(large)
