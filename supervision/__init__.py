@@ -69,8 +69,10 @@ from .events import (
     CrashReport,
     Events,
     HighWaterReport,
+    HogReport,
     ProgressReport,
     Report,
+    ShutdownBudgetReport,
     StuckReport,
     SupervisorReport,
 )
@@ -85,6 +87,7 @@ from .supervisor import Supervisor
 from .system import System
 from .timers import Timer
 from .tree import start_tree
+from .watchdog import Watchdog
 
 __all__ = [
     "IGNORE",
@@ -119,6 +122,7 @@ __all__ = [
     "From",
     "GenServer",
     "HighWaterReport",
+    "HogReport",
     "Ignore",
     "InvalidSpecError",
     "Killed",
@@ -140,6 +144,7 @@ __all__ = [
     "SelfCall",
     "ServerDown",
     "Shutdown",
+    "ShutdownBudgetReport",
     "StartError",
     "StateMachine",
     "StuckReport",
@@ -152,6 +157,7 @@ __all__ = [
     "Tree",
     "UnhandledMessage",
     "UniqueRegistry",
+    "Watchdog",
     "consequences",
     "count_children",
     "delete_child",

@@ -161,7 +161,8 @@ class Actor(Body):
         return timer
 
     def spawn(self, async_fn: Callable[..., Awaitable[object]], *args: object) -> trio.CancelScope:
-        """Run a task linked to this actor: what it raises is the actor's crash; it is cancelled when the actor ends.
+        """Run a task linked to this actor: what it raises is the actor's crash; it is cancelled when the actor ends,
+        after `terminate`, which may still use it.
 
         Returns the scope that ends this one task.
         """

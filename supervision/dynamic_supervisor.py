@@ -248,6 +248,9 @@ class DynamicSupervisor(SupervisorBase):
 
     # Snapshots
 
+    def children_budget(self) -> float:
+        return max((process.shutdown_budget() for process in self._children), default=0.0)
+
     @property
     def strategy_name(self) -> str:
         return "dynamic"

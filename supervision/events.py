@@ -76,6 +76,24 @@ class HighWaterReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HogReport:
+    """A callback computed for `seconds` without giving way; everybody waited. `actor` is None if it was none."""
+
+    actor: ActorRef | None
+    where: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShutdownBudgetReport:
+    """A tree started whose end in order may take `seconds`, more than the `allowed` it will be given."""
+
+    root: ActorRef
+    seconds: float
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnexpectedMessageReport:
     """An actor that defines no `handle_info` got an info of this type; it was dropped."""
 
@@ -97,6 +115,8 @@ Report: TypeAlias = (
     | SupervisorReport
     | StuckReport
     | HighWaterReport
+    | HogReport
+    | ShutdownBudgetReport
     | UnexpectedMessageReport
     | SubscriberFailed
 )
@@ -165,7 +185,7 @@ def log_report(report: Report) -> None:
             LOGGER.warning("%s has %d of at most %d messages waiting", report.actor, report.depth, report.capacity)
         case UnexpectedMessageReport():
             LOGGER.warning("%s got an info of type %s and has no handler", report.actor, report.message_type)
-        case ProgressReport() | SubscriberFailed():
+        case ProgressReport() | SubscriberFailed() | HogReport() | ShutdownBudgetReport():
             pass
 
 

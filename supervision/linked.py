@@ -11,13 +11,16 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from .ref import ActorRef
+
 
 class LinkedTasks:
     """The tasks of one actor."""
 
-    __slots__ = ("_done", "_scopes")
+    __slots__ = ("_done", "_scopes", "owner")
 
-    def __init__(self) -> None:
+    def __init__(self, owner: ActorRef) -> None:
+        self.owner = owner
         self._scopes: set[trio.CancelScope] = set()
         self._done: trio.Event | None = None
 
@@ -34,7 +37,7 @@ class LinkedTasks:
         self._scopes.add(scope)
         if self._done is not None:
             scope.cancel()
-        home.start_soon(self._run, scope, failed, async_fn, args, name=name)
+        home.start_soon(self.run, scope, failed, async_fn, args, name=name)
         return scope
 
     async def end(self) -> None:
@@ -47,13 +50,14 @@ class LinkedTasks:
         with trio.CancelScope(shield=True):
             await self._done.wait()
 
-    async def _run(
+    async def run(
         self,
         scope: trio.CancelScope,
         failed: Callable[[BaseException], None],
         async_fn: Callable[..., Awaitable[object]],
         args: tuple[object, ...],
     ) -> None:
+        """The task."""
         try:
             with scope:
                 try:

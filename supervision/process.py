@@ -96,6 +96,10 @@ class Body(Startable):
         """The children's snapshots and how many were left out."""
         return (), 0
 
+    def children_budget(self) -> float:
+        """Seconds that ending all children may take."""
+        return 0.0
+
     @property
     def strategy_name(self) -> str | None:
         """A supervisor's strategy."""
@@ -255,6 +259,15 @@ class Process(Inbox):
             omitted=omitted,
         )
 
+    def shutdown_budget(self) -> float:
+        """Seconds it may take to end in order, at most, all below included."""
+        actor = self.actor
+        own = self.spec.shutdown_time
+        if own == "brutal_kill":
+            return 0.0
+        seconds = inf if own == "infinity" else own
+        return seconds if actor is None or not actor.hosts_children else min(seconds, actor.children_budget())
+
     # Its life
 
     async def wait_ready(self) -> bool:
@@ -384,7 +397,7 @@ class Process(Inbox):
     def spawn(self, async_fn: Callable[..., Awaitable[object]], *args: object) -> trio.CancelScope:
         """Run a task linked to this process; returns the scope that ends it."""
         if self._linked is None:
-            self._linked = LinkedTasks()
+            self._linked = LinkedTasks(self)
         return self._linked.spawn(self.home, self.spec.id, self._task_failed, async_fn, args)
 
     def _task_failed(self, raised: BaseException) -> None:

@@ -93,6 +93,10 @@ class ActorRef(ABC):
         """Deliver an info that no bound of the mailbox refuses: exits, `Down`, timers. For the runtime."""
 
     @abstractmethod
+    def shutdown_budget(self) -> float:
+        """Seconds it may take to end in order at most, all below included; may be infinite (row A40)."""
+
+    @abstractmethod
     def describe(self, limit: int | None = None) -> Tree:
         """A snapshot of it and all below; supervisors show at most `limit` children each (None: all)."""
 
@@ -183,6 +187,10 @@ class NamedRef(ActorRef):
         target = self._whereis(self._name)
         if target is not None:
             target.post(message)
+
+    def shutdown_budget(self) -> float:
+        target = self._whereis(self._name)
+        return 0.0 if target is None else target.shutdown_budget()
 
     def describe(self, limit: int | None = None) -> Tree:
         target = self._whereis(self._name)

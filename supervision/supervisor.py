@@ -314,6 +314,9 @@ class Supervisor(SupervisorBase):
 
     # Snapshots
 
+    def children_budget(self) -> float:
+        return sum(process.shutdown_budget() for process in self._processes.values())
+
     @property
     def strategy_name(self) -> str:
         return self._roster.strategy

@@ -19,7 +19,7 @@ from ._core.reasons import Shutdown
 from ._core.specs import ChildSpec
 from .children import start_process
 from .errors import RootDown
-from .events import StuckReport
+from .events import ShutdownBudgetReport, StuckReport
 from .process import Process
 from .ref import ActorRef
 from .system import System
@@ -34,7 +34,7 @@ async def start_tree(
 ) -> AsyncIterator[tuple[System, ActorRef]]:
     """Run the tree of `spec` for the length of the block. Raises `StartError`, `RootDown`, what the block raises."""
     system = System() if system is None else system
-    host = _Host(system)
+    host = _Host(system, stop_within)
     raised: BaseException | None = None
     try:
         async with trio.open_nursery() as outside:
@@ -45,7 +45,7 @@ async def start_tree(
                 with host.block:
                     yield system, root
             finally:
-                await host.stop(stop_within)
+                await host.stop()
     except BaseExceptionGroup as group:
         raised = group.exceptions[0] if len(group.exceptions) == 1 else group
     if system.interrupted is not None:
@@ -59,8 +59,9 @@ async def start_tree(
 class _Host:
     """The shielded task that the tree runs in, and the block's way to end it."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, within: float) -> None:
         self.system = system
+        self.within = within
         self.root: Process | None = None
         self.died = False
         self.opened = trio.Event()
@@ -85,6 +86,10 @@ class _Host:
         self.system.on_interrupt(self.block.cancel)
         await start_process(root)
         root.watch(lambda _reason: self._root_down())
+        budget = root.shutdown_budget()
+        if budget > self.within:
+            report = ShutdownBudgetReport(root=root, seconds=budget, allowed=self.within)
+            self.system.events.emit(report)
         return root
 
     def _root_down(self) -> None:
@@ -94,8 +99,9 @@ class _Host:
 
     _stopping = False
 
-    async def stop(self, within: float) -> None:
+    async def stop(self) -> None:
         """End the tree in order; cancel what is left of it after `within` seconds."""
+        within = self.within
         self._stopping = True
         with trio.CancelScope(shield=True):
             root = self.root

@@ -3,7 +3,20 @@
 import pytest
 import trio
 
-from supervision import ChildSpec, GenServer, Killed, RootDown, Shutdown, StuckReport, System, start_tree
+from supervision import (
+    ChildSpec,
+    DynamicSupervisor,
+    GenServer,
+    Killed,
+    RootDown,
+    Shutdown,
+    ShutdownBudgetReport,
+    StuckReport,
+    Supervisor,
+    System,
+    start_child,
+    start_tree,
+)
 from tests.support.actors import Boom, Puppet, Stubborn, Witness, puppet, quiet, root
 
 from .conftest import Within
@@ -142,3 +155,21 @@ async def test_a_system_may_be_watched_before_its_tree_starts() -> None:
     async with start_tree(root(puppet("a")), system):
         pass
     assert [type(report).__name__ for report in reports] == ["ProgressReport", "ProgressReport"]
+
+
+async def test_the_shutdown_budget_adds_up_in_order_and_takes_the_longest_in_parallel() -> None:
+    def slow(name: str, shutdown: object) -> ChildSpec:
+        return ChildSpec(name, GenServer, shutdown=shutdown)  # type: ignore[arg-type]
+
+    inner = ChildSpec("inner", lambda: Supervisor([slow("c", 4.0), slow("d", "brutal_kill")]), type="supervisor")
+    pool = ChildSpec("pool", DynamicSupervisor, name="pool", type="supervisor")
+    system, reports = quiet(), []
+    system.events.subscribe(reports.append, ShutdownBudgetReport)
+    async with start_tree(root(slow("a", 3.0), inner, pool), system, stop_within=6) as (_, supervisor):
+        assert supervisor.shutdown_budget() == 7
+        for seconds in (2.0, 5.0):
+            await start_child(system.ref("pool"), slow("w", seconds))
+        assert supervisor.shutdown_budget() == 12
+        await start_child(supervisor, slow("endless", "infinity"))
+        assert supervisor.shutdown_budget() == float("inf")
+    assert [(report.seconds, report.allowed) for report in reports] == [(7, 6)]
