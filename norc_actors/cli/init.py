@@ -67,8 +67,8 @@ def init(
     )
 
 
-def make_server(directory: Path, *, server_id: str, listen: str, generous: bool = False) -> Server:
-    """Make what is missing in the folder; `generous` raises the limits for a demo or a benchmark."""
+def make_server(directory: Path, *, server_id: str, listen: str, extra: str = "") -> Server:
+    """Make what is missing in the folder; `extra` (TOML) goes to the end of a new configuration."""
     from norc_actors.devpki import make_dev
 
     split_address(listen)
@@ -80,6 +80,6 @@ def make_server(directory: Path, *, server_id: str, listen: str, generous: bool 
         random=os.urandom,
         clock=time.time,
         listen=listen,
-        extra=GENEROUS if generous else "",
+        extra=extra,
     )
     return Server(server_id=server_id, listen=listen, config=made.config, ca=made.ca)

@@ -8,7 +8,7 @@ import pytest
 from norc_actors import config
 from norc_actors.cli import main as cli
 from norc_actors.cli.exits import Exit
-from norc_actors.cli.init import make_server
+from norc_actors.cli.init import GENEROUS, make_server
 
 Captured = pytest.CaptureFixture[str]
 
@@ -31,7 +31,7 @@ def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
 
 def test_the_generous_limits_are_for_the_demo_alone(tmp_path: Path) -> None:
     modest = make_server(tmp_path / "a", server_id="localhost", listen="localhost:1")
-    generous = make_server(tmp_path / "b", server_id="localhost", listen="localhost:1", generous=True)
+    generous = make_server(tmp_path / "b", server_id="localhost", listen="localhost:1", extra=GENEROUS)
     assert config.load(modest.config, {}).limits == config.Rates()
     assert config.load(generous.config, {}).limits.messages_per_minute > 10_000
 

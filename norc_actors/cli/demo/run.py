@@ -29,7 +29,7 @@ from norc_actors.cli.demo.plan import Conversation, Device, Kill, Line
 from norc_actors.cli.demo.processes import DeviceProcess, NodeProcess
 from norc_actors.cli.demo.report import Outcome
 from norc_actors.cli.errors import CliError
-from norc_actors.cli.init import make_server
+from norc_actors.cli.init import GENEROUS, make_server
 from norc_actors.cli.output import JsonValue
 
 FLOW_SECONDS = 40.0
@@ -49,6 +49,7 @@ class Settings:
     capture: Path | None = None
     folder: Path | None = None
     """Where to work; a temporary folder, removed after success, if None."""
+    log_level: str = "info"
     group_name: str = plan.GROUP_NAME
     passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(12), repr=False)
 
@@ -148,7 +149,12 @@ class Stage:
     # --- Set-up ---
 
     async def _set_up(self, nursery: trio.Nursery) -> None:
-        server = make_server(self._node.directory, server_id=SERVER, listen=f"localhost:{self._port}", generous=True)
+        server = make_server(
+            self._node.directory,
+            server_id=SERVER,
+            listen=f"localhost:{self._port}",
+            extra=GENEROUS + f'\n[log]\nlevel = "{self._settings.log_level}"\n',
+        )
         await self._node.start()
         self._say(f"A node listens on port {self._port}, its folder is {self._node.directory}.")
         for device in Device:
