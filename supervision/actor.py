@@ -13,8 +13,9 @@ from contextlib import contextmanager
 import trio
 
 from ._core.reasons import ExitReason, NoProc, Normal
+from .body import Body
 from .messages import Down
-from .process import Body, Process
+from .process import Process
 from .ref import ActorRef
 from .system import System
 from .timers import Timer

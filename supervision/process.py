@@ -12,21 +12,21 @@ Rules
   when it ends, they are cancelled and waited for before anybody is told.
 """
 
-from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from math import inf
-from typing import ClassVar, Final
+from typing import Final
 
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
 from ._core.reasons import ExitReason, Killed, NoProc, Normal, consequences, crash
-from ._core.specs import ChildSpec, Startable
+from ._core.specs import ChildSpec
+from .body import Body
 from .errors import Exit
 from .events import LOGGER, CrashReport
 from .inbox import EXIT, Inbox, SystemMessage
 from .linked import LinkedTasks
-from .messages import Continue, Ignore
+from .messages import Ignore
 from .ref import ActorRef
 from .snapshot import Scalar, Status, Tree
 from .system import System
@@ -57,57 +57,6 @@ class LinkedExit(SystemMessage):
     async def deliver(self, process: Inbox) -> None:
         if isinstance(process, Process) and process.actor is not None:
             await process.actor.linked_exit(self.ref, self.reason)
-
-
-class Body(Startable):
-    """What a process runs; `Actor` implements it, its kinds fill it in."""
-
-    __slots__ = ()
-    hosts_children: ClassVar[bool] = False
-    traps_exits: ClassVar[bool] = False
-    terminate_within: ClassVar[float | None] = None
-    """Seconds for `terminate` when the actor ends by itself; None means its shutdown time. OTP has no bound there."""
-
-    @abstractmethod
-    def bind(self, process: "Process") -> None:
-        """The process that runs this body, before `init`."""
-
-    async def init(self) -> Ignore | Continue | None:
-        """Set up. The starter waits for it. Raising refuses to start: `StartError` at the starter, the name is free.
-
-        `IGNORE`: not needed, the spec is kept. `Continue(value)`: the rest is done after the starter went on.
-        """
-        return None
-
-    @abstractmethod
-    async def loop(self, first: Continue | None) -> ExitReason:
-        """Handle messages until there is a reason to end."""
-
-    async def terminate(self, reason: ExitReason) -> None:
-        """Clean up, within the shutdown time. Runs on every end but a kill, and only if `init` went through."""
-
-    async def linked_exit(self, ref: ActorRef, reason: ExitReason) -> None:
-        """For a body that traps exits: the actor it is linked to is down."""
-
-    def told_to_exit(self) -> None:
-        """An exit was asked for; a supervisor that waits for a child's start gives that start up."""
-
-    def describe_children(self, limit: int | None) -> tuple[tuple[Tree, ...], int]:
-        """The children's snapshots and how many were left out."""
-        return (), 0
-
-    def children_budget(self) -> float:
-        """Seconds that ending all children may take."""
-        return 0.0
-
-    @property
-    def strategy_name(self) -> str | None:
-        """A supervisor's strategy."""
-        return None
-
-    def statistics(self) -> Mapping[str, Scalar]:
-        """What the actor tells about itself in snapshots; must be quick."""
-        return {}
 
 
 class Process(Inbox):

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
@@ -115,14 +116,15 @@ def root(*children: ChildSpec, **flags: object) -> ChildSpec:
     return ChildSpec("root", lambda: Supervisor(children, **kept), type="supervisor")  # type: ignore[arg-type]
 
 
-def puppet(name: str = "puppet", notes: list[object] | None = None, **spec: object) -> ChildSpec:
+def puppet(name: str = "puppet", notes: list[object] | None = None, **spec: Any) -> ChildSpec:
     """The spec of a named puppet."""
-    return ChildSpec(name, lambda: Puppet(notes), name=name, **spec)  # type: ignore[arg-type]
+    return ChildSpec(name, lambda: Puppet(notes), name=name, **spec)
 
 
-async def add_puppet(supervisor: ActorRef, notes: list[object] | None = None, **spec: object) -> ActorRef:
+async def add_puppet(supervisor: ActorRef, notes: list[object] | None = None, **spec: Any) -> ActorRef:
     """A temporary puppet under `supervisor`."""
-    return await start_child(supervisor, puppet(notes=notes, **{"restart": "temporary", **spec}))
+    spec.setdefault("restart", "temporary")
+    return await start_child(supervisor, puppet(notes=notes, **spec))
 
 
 def crashed_with(reason: ExitReason) -> BaseException | None:
