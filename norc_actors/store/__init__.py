@@ -1,1 +1,1 @@
-
+"""Tables, queries and migrations (SQLAlchemy, Alembic); blocking, run by its owners in threads."""

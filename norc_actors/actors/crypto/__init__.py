@@ -1,0 +1,1 @@
+"""crypto (one_for_one): keys, devices and sessions."""

@@ -1,0 +1,1 @@
+"""messages (rest_for_one): what becomes of a message."""

@@ -1,0 +1,1 @@
+"""observer (one_for_one): the operator's view."""

@@ -1,0 +1,1 @@
+"""storage (one_for_all): the only actors that touch the disk."""
