@@ -15,22 +15,18 @@ Rules
   connection for `request_timeout` seconds and raise `OfflineError`.
 """
 
-import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
 
 from norc_actors.client import groups, people
-from norc_actors.client.enrolment import Applicant, Enrolment
+from norc_actors.client.applying import enrol, make_applicant, read_link
 from norc_actors.client.errors import ClientUsageError as UsageError
 from norc_actors.client.errors import (
-    LinkError,
     MessageTooLongError,
     NotEnrolledError,
     OfflineError,
-    ProfileMissingError,
     UnknownConversationError,
     UnknownMessageError,
     UnreachableError,
@@ -47,17 +43,15 @@ from norc_actors.client.model import (
     Received,
     UserInfo,
 )
-from norc_actors.client.opening import StrPath, create_at, make_unlock, open_at, where
+from norc_actors.client.opening import StrPath, make_unlock, open_at
 from norc_actors.client.options import DEFAULT_OPTIONS, ClientOptions
 from norc_actors.client.outbox import status_of
 from norc_actors.client.records import CONVERSATIONS, SENT, Draft
 from norc_actors.client.runtime import Runtime, identity_of
 from norc_actors.client.sent import Sent
 from norc_actors.client.transaction import Transaction
-from norc_actors.client.vault import Unlock
-from norc_actors.ids import UserId, is_uuid, new_uuid, server_of
+from norc_actors.ids import is_uuid, new_uuid
 from norc_actors.limits import MAX_TEXT_BYTES
-from norc_actors.protocol.enrolment import BadLinkError, EnrolmentLink, parse_link
 
 APPROVAL_SECONDS = 600.0
 
@@ -94,9 +88,9 @@ class Client:
         same call goes on where it stopped. Raises `LinkError`, `EnrolmentRefusedError`, `AlreadyEnrolledError`,
         `ProfileError`, `ConnectionFailedError`.
         """
-        unlock, name, parsed = make_unlock(passphrase, key_file), groups.user(user_id), _link(link, user_id)
-        applicant = _applicant(name, device_name, parsed, options, first=True)
-        return await _enrol(path, unlock, applicant, options, None, 0.0)
+        unlock, name = make_unlock(passphrase, key_file), groups.user(user_id)
+        applicant = make_applicant(name, device_name, read_link(link, name), options, first=True)
+        return await enrol(path, unlock, applicant, options)
 
     @classmethod
     async def enroll_further(
@@ -120,9 +114,9 @@ class Client:
         `ConnectionFailedError`.
         """
         unlock, name = make_unlock(passphrase, key_file), groups.user(user_id)
-        parsed = _link(link, user_id) if link is not None else None
-        applicant = _applicant(name, device_name, parsed, options, first=False)
-        return await _enrol(path, unlock, applicant, options, on_code, within)
+        parsed = read_link(link, name) if link is not None else None
+        applicant = make_applicant(name, device_name, parsed, options, first=False)
+        return await enrol(path, unlock, applicant, options, on_code, within)
 
     @staticmethod
     @asynccontextmanager
@@ -390,51 +384,3 @@ def _placed(draft: Draft, lane: str, *, direct: bool) -> Draft:
         reply_to=draft.reply_to,
         expires_at=draft.expires_at,
     )
-
-
-def _link(link: str, user_id: str) -> EnrolmentLink:
-    try:
-        parsed = parse_link(link)
-    except BadLinkError as error:
-        raise LinkError(f"This is no enrolment link: {error}.") from error
-    home = server_of(UserId(user_id))
-    if parsed.server_id != home:
-        raise LinkError(f"The link is of {parsed.server_id}, but {user_id} is a user of {home}.")
-    return parsed
-
-
-def _applicant(
-    user_id: str, name: str, link: EnrolmentLink | None, options: ClientOptions, *, first: bool
-) -> Applicant:
-    host = options.address.host if options.address else None
-    port = options.address.port if options.address else None
-    return Applicant(
-        user_id=user_id,
-        first=first,
-        name=name,
-        where=where(server_of(UserId(user_id)), host, port, options.ca_file),
-        token=link.token if link is not None and first else None,
-        key_hashes=link.key_hashes if link is not None else (),
-    )
-
-
-async def _enrol(
-    path: StrPath,
-    unlock: Unlock,
-    applicant: Applicant,
-    options: ClientOptions,
-    on_code: Callable[[str], Awaitable[None]] | None,
-    within: float,
-) -> Enrolled:
-    try:
-        profile = await open_at(path, unlock)
-    except ProfileMissingError:
-        profile = await create_at(path, unlock, options.passphrase_cost)
-    try:
-        enrolment = Enrolment(
-            profile, random=os.urandom, clock=time.time, on_code=on_code, within=within, tap=options.tap
-        )
-        return await enrolment.run(applicant)
-    finally:
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(profile.close)

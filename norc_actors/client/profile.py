@@ -205,6 +205,7 @@ def create_profile(path: Path, unlock: Unlock, random: Random, cost: Cost = ESCR
     with _closing_on_error(connection), _errors(path):
         if _pragma(connection, "application_id") or _pragma(connection, "schema_version"):
             raise ProfileExistsError(f"There is a file at {path} already.")
+        _configure(connection)
         stored_cost = (
             CostMap(memory_kib=cost.memory_kib, passes=cost.passes, lanes=cost.lanes) if unlock.passphrase else None
         )
@@ -239,6 +240,7 @@ def open_profile(path: Path, unlock: Unlock, random: Random) -> Profile:
         except (msgspec.DecodeError, TypeError) as error:
             raise ProfileDamagedError(f"The header of {path} cannot be read.") from error
         vault = Vault(_data_key(path, header, unlock), random)
+        _configure(connection)
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute("UPDATE header SET id = 1")
         connection.execute("COMMIT")
@@ -272,16 +274,15 @@ def _data_key(path: Path, header: Header, unlock: Unlock) -> bytes:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     with _closing_on_error(connection), _errors(path):
-        for pragma in (
-            "locking_mode = EXCLUSIVE",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "secure_delete = ON",
-            "temp_store = MEMORY",
-            "trusted_schema = OFF",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA trusted_schema = OFF")
     return connection
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    """What would change a file that is not ours; so only once it is known to be."""
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "temp_store = MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -124,30 +124,17 @@ class Sending:
 
         `WantingError` for what has to be asked first; `FinalError` if it cannot be sent.
         """
-        now = now_us // 1_000_000
         state = self._state(tx, draft)
-        targets = self._targets(tx, state, now, events)
-        chain = self._chain(tx, state.conversation_id)
-        try:
-            sealed = sealing.seal(
-                sealing.Outgoing(
-                    message_id=message_id,
-                    state=state,
-                    inner=_inner(draft),
-                    timestamp_us=now_us,
-                    classification=cast("Classification", draft.classification),
-                    expires_at=draft.expires_at,
-                ),
-                own=self.own,
-                chain=chain,
-                targets=targets,
-                now=now,
-                random=self.random,
-            )
-        except (sealing.SealRefusedError, EntryRefusedError) as error:  # a device of tomorrow, by a clock set back
-            raise FinalError("refused", f"The message cannot be sent: {error}.") from error
-        except NoCommonSuiteError as error:
-            raise FinalError("no_common_suite", f"The message cannot be encrypted: {error}.") from error
+        targets = self._targets(tx, state, now_us // 1_000_000, events)
+        outgoing = sealing.Outgoing(
+            message_id=message_id,
+            state=state,
+            inner=_inner(draft),
+            timestamp_us=now_us,
+            classification=cast("Classification", draft.classification),
+            expires_at=draft.expires_at,
+        )
+        sealed = self._seal(tx, outgoing, targets)
         tx.put(OUT_CHAINS, state.conversation_id, State(state=sealed.chain.to_map()))
         self.put_sessions(tx, sealed.sessions)
         listed = tuple(
@@ -165,6 +152,21 @@ class Sending:
         )
         tx.put(SENT, message_id, finished, expires=expiry(now_us))
         return Outgoing(message_id=message_id, frame=encode(sealed.message))
+
+    def _seal(self, tx: Transaction, outgoing: sealing.Outgoing, targets: list[sealing.Target]) -> sealing.Sealed:
+        try:
+            return sealing.seal(
+                outgoing,
+                own=self.own,
+                chain=self._chain(tx, outgoing.state.conversation_id),
+                targets=targets,
+                now=outgoing.timestamp_us // 1_000_000,
+                random=self.random,
+            )
+        except (sealing.SealRefusedError, EntryRefusedError) as error:  # a device of tomorrow, by a clock set back
+            raise FinalError("refused", f"The message cannot be sent: {error}.") from error
+        except NoCommonSuiteError as error:
+            raise FinalError("no_common_suite", f"The message cannot be encrypted: {error}.") from error
 
     def _state(self, tx: Transaction, draft: Draft) -> rules.State:
         conversation_id = self.conversations.direct(tx, draft.lane) if draft.direct else draft.lane
@@ -208,7 +210,9 @@ class Sending:
         found, refused = without_duplicates(listed)
         events += [refused_device(error) for error in refused]
         found = [device for device in found if device.device_id != self.own.device_id]
-        if not any(device.user_id != self.own.user_id for device in found):
+        if not recipients and not found:
+            raise FinalError("alone", "There is nobody else in this conversation.")
+        if recipients and all(device.user_id == self.own.user_id for device in found):
             raise FinalError(
                 "no_devices",
                 "No recipient has a device that could be trusted with this message.",

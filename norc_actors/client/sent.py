@@ -11,6 +11,7 @@ _ORDER = (Status.WAITING, Status.SENDING, Status.SENT, Status.DELIVERED, Status.
 WORDS = {
     "unknown_user": ("The server knows no such user, or the user has no device.", "Check the spelling (name@server)."),
     "no_devices": ("No recipient has a device that could be trusted.", "Ask them whether they have enrolled one."),
+    "alone": ("There is nobody else in this conversation.", "Add a member first."),
     "no_session": ("A device of a recipient has no keys to write to it with.", "Ask them to connect once; send again."),
     "untrusted_device": (
         "The server insists on a device that the recipient's key does not vouch for.",

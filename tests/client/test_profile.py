@@ -110,10 +110,12 @@ def test_missing_existing_and_foreign_files(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (x)")
     other.close()
+    before = (tmp_path / "other.db").read_bytes()
     with pytest.raises(ProfileDamagedError):
         open_profile(tmp_path / "other.db", KEY, os.urandom)
     with pytest.raises(ProfileExistsError):
         make(tmp_path / "other.db")
+    assert (tmp_path / "other.db").read_bytes() == before
 
 
 def test_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
