@@ -71,6 +71,8 @@ class Actor(Body):
     _monitors: "set[MonitorRef] | None" = None
 
     def bind(self, process: Process) -> None:
+        if "_process" in vars(self):
+            raise RuntimeError(f"start gave the same {type(self).__name__} twice; it must build a new actor each time")
         self._process = process
 
     @property

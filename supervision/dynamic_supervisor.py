@@ -174,6 +174,8 @@ class DynamicSupervisor(SupervisorBase):
         self._patience.stands(lost, self.system.now(), process)
         if process.ready:
             self._children[process] = None
+        else:
+            self._patience.forget(process)
 
     # Requests
 

@@ -125,8 +125,11 @@ def _copy_of(error: Exception) -> Exception:
     if isinstance(error, (ExceptionGroup, *_KEPT_WHOLE)):
         return error
     kind = type(error)
-    copy = kind.__new__(kind, *error.args)  # not __init__: its arguments are unknown
-    copy.args = error.args
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error
+    try:
+        copy = kind.__new__(kind, *error.args)  # not __init__: its arguments are unknown
+        copy.__dict__.update(error.__dict__)
+        BaseException.__setattr__(copy, "args", error.args)  # also where the class forbids it
+        BaseException.__setattr__(copy, "__cause__", error)
+    except TypeError:
+        return error  # it cannot be made without its own arguments
     return copy

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import pytest
 import trio
@@ -114,12 +115,25 @@ async def test_an_error_keeps_what_it_carries_however_it_is_built(server: ActorR
             super().__init__(f"code {code}")
             self.code = code
 
+    @dataclass(frozen=True)
+    class Frozen(Exception):  # noqa: N818
+        code: int
+
+    class Stubborn(Exception):  # noqa: N818
+        def __new__(cls, one: int, two: int) -> "Stubborn":
+            return super().__new__(cls, one)
+
     def fail_with(error: Exception) -> Do:
         return Do(lambda _puppet, caller: (caller.fail(error), NO_REPLY)[1])
 
     with pytest.raises(Refusal, match=r"^code 5$") as refused:
         await server.call(fail_with(Refusal(code=5)))
     assert refused.value.code == 5
+    with pytest.raises(Frozen) as frozen:
+        await server.call(fail_with(Frozen(code=6)))
+    assert frozen.value.code == 6
+    with pytest.raises(Stubborn):
+        await server.call(fail_with(Stubborn(1, 2)))
     with pytest.raises(FileNotFoundError) as missing:
         await server.call(fail_with(FileNotFoundError(2, "no such file", "here")))
     assert (missing.value.errno, missing.value.filename) == (2, "here")

@@ -136,6 +136,13 @@ async def test_a_failing_constructor_is_the_starters_error_too() -> None:
             await start_child(supervisor, ChildSpec("bad", lambda: "hello"))  # type: ignore[arg-type, return-value]
 
 
+async def test_an_actor_is_not_started_twice() -> None:
+    shared = GenServer()
+    async with start_tree(root(ChildSpec("a", lambda: shared)), quiet()) as (_, supervisor):
+        with pytest.raises(StartError, match="must build a new actor each time"):
+            await start_child(supervisor, ChildSpec("b", lambda: shared))
+
+
 async def test_a_name_that_is_held_refuses_the_second() -> None:
     async with start_tree(root(puppet("one")), quiet()) as (system, supervisor):
         with pytest.raises(AlreadyStarted) as caught:
