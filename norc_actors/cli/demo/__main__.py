@@ -15,6 +15,7 @@ from norc_actors.cli.demo.report import record, render
 from norc_actors.cli.demo.run import FLOW_SECONDS, Settings, play
 from norc_actors.cli.errors import UsageError, explain
 from norc_actors.cli.exits import Exit
+from norc_actors.limits import MAX_TEXT_BYTES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -27,6 +28,9 @@ def lines_of(path: Path) -> list[str]:
         raise UsageError(f"{path} is no UTF-8 text.", "Give a plain text file, one message a line.") from error
     if not lines:
         raise UsageError(f"{path} has no lines.", "Give a plain text file, one message a line.")
+    longest = max(lines, key=lambda line: len(line.encode()))
+    if len(longest.encode()) > MAX_TEXT_BYTES:
+        raise UsageError(f"A line of {path} is longer than a message may be ({longest[:40]}…).", "Break it in two.")
     return lines
 
 
