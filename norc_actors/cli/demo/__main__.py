@@ -23,9 +23,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def lines_of(path: Path) -> list[str]:
     """The lines of a text file that have something on them; `UsageError` if it is none or has none."""
     try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is no UTF-8 text.", "Give a plain text file, one message a line.") from error
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
     if not lines:
         raise UsageError(f"{path} has no lines.", "Give a plain text file, one message a line.")
     longest = max(lines, key=lambda line: len(line.encode()))

@@ -11,8 +11,8 @@ from norc_actors.limits import MAX_TEXT_BYTES
 
 def test_each_line_with_something_on_it_is_a_message(tmp_path: Path) -> None:
     path = tmp_path / "text"
-    path.write_bytes("one\r\n\n  two ü 🌊\n\t\nthree".encode())
-    assert lines_of(path) == ["one", "  two ü 🌊", "three"]
+    path.write_bytes("\ufeffone\r\n\n  two ü\x0c\u2028🌊\n\t\nthree".encode())
+    assert lines_of(path) == ["one", "  two ü\x0c\u2028🌊", "three"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00", b"x" * (MAX_TEXT_BYTES + 1)])
