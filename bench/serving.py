@@ -68,21 +68,27 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(wrap: Sequence[str] = ()) -> AsyncIterator[Served]:
-    """A node in a folder of its own, on a free port, for the length of the block; `wrap` goes before its command."""
-    with tempfile.TemporaryDirectory(prefix="norc-bench-") as folder:
-        files = make_dev(
-            Path(folder), ServerId("localhost"), random=secrets.token_bytes, clock=time.time,
-            listen="127.0.0.1:0", extra=GENEROUS,
-        )  # fmt: skip
-        command = [*wrap, sys.executable, "-m", "norc_actors.node", "--config", str(files.config)]
-        with subprocess.Popen(command) as process:  # noqa: ASYNC220 - it only starts here
-            try:
-                control = Path(folder) / "control.sock"
-                host, port = await _address(control, process)
-                yield Served(process.pid, host, port, files.ca, control)
-            finally:
-                process.terminate()
+async def serving() -> AsyncIterator[Served]:
+    """A node in a folder of its own, on a free port, for the length of the block."""
+    with tempfile.TemporaryDirectory(prefix="norc-bench-") as name:
+        async with serving_in(Path(name)) as (served, _):
+            yield served
+
+
+@asynccontextmanager
+async def serving_in(folder: Path) -> AsyncIterator[tuple[Served, "subprocess.Popen[bytes]"]]:
+    """A node of its own process in `folder`, which it carries on from; ended with the block, if it still runs then."""
+    files = make_dev(
+        folder, ServerId("localhost"), random=secrets.token_bytes, clock=time.time, listen="127.0.0.1:0", extra=GENEROUS
+    )
+    command = [sys.executable, "-m", "norc_actors.node", "--config", str(files.config)]
+    with subprocess.Popen(command) as process:  # noqa: ASYNC220 - it only starts here
+        try:
+            control = folder / "control.sock"
+            host, port = await _address(control, process)
+            yield Served(process.pid, host, port, files.ca, control), process
+        finally:
+            process.terminate()
 
 
 async def _address(control: Path, process: "subprocess.Popen[bytes]") -> tuple[str, int]:

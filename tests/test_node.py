@@ -6,14 +6,20 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trio
 
+from bench.lean_device import Line
+from bench.serving import serving_in
 from norc_actors import node
 from norc_actors.doctor import examine
+from norc_actors.net.errors import ClosedError
+from norc_actors.net.tls import client_context
+from norc_actors.protocol import messages as m
 from norc_actors.store.database import Database
 
 COMMAND = [sys.executable, "-m", "norc_actors.node"]
@@ -141,3 +147,56 @@ def test_wrong_arguments(capsys: pytest.CaptureFixture[str]) -> None:
         node.main([])
     assert ended.value.code == node.EXIT_USAGE
     assert "--dev" in capsys.readouterr().err
+
+
+async def send_until_closed(line: Line, sealed: list[m.MessageSend], after: int, then: Callable[[], None]) -> set[str]:
+    """Send as fast as the server acknowledges; `then` after so many. The ids of what was acknowledged."""
+    sent: set[str] = set()
+    room = trio.Semaphore(32)
+
+    async def send() -> None:
+        with suppress(ClosedError):
+            for message in sealed:
+                await room.acquire()
+                await line.send(message)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        with suppress(ClosedError):
+            while True:
+                message = await line.receive()
+                if isinstance(message, m.MessageAck) and message.status == "sent":
+                    sent.add(message.message_id)
+                    room.release()
+                    if len(sent) == after:
+                        then()
+        nursery.cancel_scope.cancel()
+    return sent
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_node_ended_under_load_keeps_what_it_acknowledged(tmp_path: Path, signal_: signal.Signals) -> None:
+    """Row B38: SIGTERM ends it in order within 30 s; and SIGKILL at any moment loses nothing either."""
+    async with serving_in(tmp_path) as (served, process):
+        context = client_context(served.ca)
+        alice, bob = await served.enrolled(["alice", "bob"])
+        async with alice.connected(served.host, served.port, context) as line:
+            await alice.authenticate(line)
+            talk = await alice.talk_to(line, bob)
+            sealed = [talk.seal(str(i)) for i in range(900)]
+            sent = await send_until_closed(line, sealed, 300, lambda: process.send_signal(signal_))
+        began = trio.current_time()
+        code = await trio.to_thread.run_sync(process.wait, 30)
+        assert code == (0 if signal_ == signal.SIGTERM else -signal.SIGKILL)
+        assert trio.current_time() - began < 30
+    assert 300 <= len(sent) < len(sealed)
+    async with serving_in(tmp_path) as (served, _):
+        came: list[str] = []
+        async with bob.connected(served.host, served.port, client_context(served.ca)) as line:
+            await bob.authenticate(line)
+            while not sent <= set(came):
+                received = await line.receive()
+                if isinstance(received, m.MessageReceived):
+                    came.append(received.message_id)
+                    await line.send(bob.receipt(received))
+    assert came == [message.message_id for message in sealed[: len(came)]]
