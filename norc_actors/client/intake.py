@@ -16,11 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import structlog
 import trio
 
 from norc_actors.client.connection import Connection
 from norc_actors.client.core import Core
 from norc_actors.client.errors import ClientError, ConnectionFailedError
+from norc_actors.client.events import SecurityEvent
 from norc_actors.client.needs import FinalError, Need, WantingError
 from norc_actors.client.receiving import Outcome
 from norc_actors.client.resolver import Resolver
@@ -29,6 +31,8 @@ from norc_actors.limits import ASK_AGAIN_SECONDS, GAP_HOLD_SECONDS, NEED_RETRY_S
 from norc_actors.protocol.messages import MessageReceived
 
 R = TypeVar("R")
+
+log = structlog.get_logger("norc.client")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,10 +55,14 @@ class _Behind:
 
 @dataclass(frozen=True, slots=True)
 class _Decided(Generic[R]):
-    """A result, and the decision of the lane that waited for it."""
+    """A result, and the decision of the lane that waited for it. None: by a mistake of ours there is none, so nothing
+    of it was committed and nothing is answered."""
 
     result: R
     following: Job[object] | None
+
+
+_MISTAKE = "Something received could not be judged, by a mistake in this program; it stays at the server. See the log."
 
 
 class Intake:
@@ -75,7 +83,7 @@ class Intake:
     async def judge(self, job: Job[R]) -> None:
         """Hand a decision to the committer; waits only while its queue is full."""
 
-        def operation(tx: Transaction) -> _Decided[R] | _Behind | Need:
+        def operation(tx: Transaction) -> _Decided[R | None] | _Behind | Need:
             if self._waits(job):
                 return _Behind()
             attempt = tx.nested()
@@ -84,14 +92,22 @@ class Intake:
             except WantingError as wanting:
                 self._block(job)
                 return wanting.need
+            except ClientError:
+                raise
+            except Exception:  # noqa: BLE001 - the wall: what a peer sends must not end the client
+                log.exception("something received could not be judged")
+                return _Decided(None, self._unblock(job))
             tx.absorb(attempt)
             return _Decided(result, self._unblock(job))
 
-        def after(result: _Decided[R] | _Behind | Need) -> None:
+        def after(result: _Decided[R | None] | _Behind | Need) -> None:
             if isinstance(result, Need):
                 self._park(job, result)
             elif isinstance(result, _Decided):
-                job.after(result.result)
+                if result.result is None:
+                    self._core.publish([SecurityEvent(text=_MISTAKE)])
+                else:
+                    job.after(result.result)
                 if result.following is not None:
                     self._nursery.start_soon(self.judge, result.following)
 

@@ -29,12 +29,14 @@ from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.protocol import sealing
 from norc_actors.protocol.codec import decode_as, encode
 from norc_actors.protocol.conversations import State
-from norc_actors.protocol.devices import Device, OwnDevice
+from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice
 from norc_actors.protocol.errors import ProtocolError
 from norc_actors.protocol.messages import MessageSend, ReadReceipt
 from norc_actors.protocol.receipts import verify_receipt
 from norc_actors.protocol.schema import SignedMap
+from norc_actors.protocol.sessions import SessionEndedError
 
+UNSEALABLE = (sealing.SealRefusedError, EntryRefusedError, SessionEndedError)
 RANK = {"": 0, "delivered": 1, "read": 2}
 
 
@@ -102,9 +104,13 @@ class Outbox:
         if state is None or (not targets and not gone):
             refused = self.refused(tx, sequence, 2002, "untrusted_device", now_us)
             return Change(events=change.events + refused.events, removed=refused.removed)
-        updated, sessions = sealing.add_devices(
-            message, record.content_key, own=self.own, state=state, targets=targets, now=now, gone=gone
-        )
+        try:
+            updated, sessions = sealing.add_devices(
+                message, record.content_key, own=self.own, state=state, targets=targets, now=now, gone=gone
+            )
+        except UNSEALABLE:  # a new device that does not run the message's suite: it would be another message
+            refused = self.refused(tx, sequence, 2002, "stale_devices", now_us)
+            return Change(events=change.events + refused.events, removed=refused.removed)
         self.sending.put_sessions(tx, sessions)
         kept = tuple(target for target in record.targets if target.device_id not in gone)
         record = msgspec.structs.replace(record, targets=(*kept, *_listed(targets)))
@@ -174,9 +180,12 @@ class Outbox:
             targets = self._targets(tx, members, now)
             if state is None or not targets:
                 continue
-            made, sessions = sealing.supplement(
-                message, record.content_key, own=self.own, state=state, targets=targets, now=now
-            )
+            try:
+                made, sessions = sealing.supplement(
+                    message, record.content_key, own=self.own, state=state, targets=targets, now=now
+                )
+            except UNSEALABLE:
+                continue  # it cannot be given to these devices, and shows there as what it is
             self.sending.put_sessions(tx, sessions)
             renewed = {target.device.device_id for target in targets}
             kept = tuple(target for target in record.targets if target.device_id not in renewed)

@@ -56,6 +56,7 @@ from norc_actors.protocol.canonical import Value
 from norc_actors.protocol.chains import Place, ReceivingChain
 from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import Device, EntryFault, OwnDevice
+from norc_actors.protocol.errors import ProtocolError
 from norc_actors.protocol.messages import MessageAck, MessageReceived, SystemBody, UnknownSession
 from norc_actors.protocol.prekeys import BundleSecret, OneTimeSecret
 from norc_actors.protocol.receipts import make_receipt
@@ -247,7 +248,10 @@ class Receiving:
     def _system(self, tx: Transaction, message: MessageReceived, opened: opening.Opened) -> list[Event]:
         if not isinstance(opened.inner.body, dict):
             return []
-        body = convert(opened.inner.body, SystemBody)
+        try:
+            body = convert(opened.inner.body, SystemBody)
+        except ProtocolError:
+            return []  # of a version that says more; it has had its receipt, and nobody waits for it
         if body.name is None:
             return []
         return self.conversations.rename(

@@ -46,6 +46,7 @@ from norc_actors.protocol import sealing
 from norc_actors.protocol.chains import SendingChain
 from norc_actors.protocol.codec import encode
 from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice, without_duplicates
+from norc_actors.protocol.errors import ProtocolError
 from norc_actors.protocol.messages import Classification, Inner
 from norc_actors.protocol.prekeys import PrekeyRefusedError
 from norc_actors.protocol.sessions import NoCommonSuiteError, SendingSession, open_session
@@ -251,7 +252,7 @@ class Sending:
                 continue
             try:
                 opened = open_session(self.own, device, now=now, random=self.random)
-            except (PrekeyRefusedError, NoCommonSuiteError, EntryRefusedError) as error:
+            except (PrekeyRefusedError, NoCommonSuiteError, EntryRefusedError, ProtocolError) as error:
                 text = f"No session with device {device.device_id} of {device.user_id}: {error}."
                 events.append(
                     DeviceRefused(text=text, user_id=device.user_id, device_id=device.device_id, cause="no_session")

@@ -19,6 +19,7 @@ WORDS = {
     ),
     "member_key_changed": ("The key of a member is another one than the pinned one.", "Compare fingerprints."),
     "unknown_conversation": ("There is no such conversation, or you are no member.", "List your groups."),
+    "stale_devices": ("The devices of the recipients have changed meanwhile.", "Send it again."),
     "invalid_recipient": ("The members of the conversation have changed meanwhile.", "Send it again."),
     "not_permitted": ("Your role does not permit sending here.", "Ask an owner."),
     "left": ("You are no member of this conversation any more.", "Ask an owner to add you."),
