@@ -50,6 +50,29 @@ WINDOW_MESSAGES = 1024
 FEDERATION_WINDOW_MESSAGES = 4096
 DEFAULT_MAX_MEMBERS = 100
 
+# --- Files and calls (section 6) ---
+FILE_CHUNK_LEAST = 64 * 1024
+FILE_CHUNK_MOST = 512 * 1024
+CALL_EPOCH_SECONDS = 30.0  # a media key lives this long at the sender
+CALL_EPOCHS_AHEAD = 1000
+CALL_EPOCHS_KEPT = 2  # the newest that was heard, and the one before
+
+# --- Federation (section 8) ---
+DEFAULT_FEDERATION_FRAME = 20 * 1024 * 1024
+BATCH_FRAMES = 256
+BATCH_BYTES = 1024 * 1024  # of frames in one batch; a longer frame travels alone
+BATCH_SKEW_SECONDS = 60
+FRAMES_AHEAD = 32  # sealed frames of a link that wait for an earlier one …
+FRAMES_AHEAD_SECONDS = 10.0  # … for so long
+MAX_HOPS = 10
+HOP_SKEW_SECONDS = 60
+ORIGINAL_AGE_SECONDS = 86400
+RELAY_CACHE_SECONDS = 86400 + 2 * 60  # as long as a relay could pass the checks of time again
+RELAY_QUOTA = 1_000_000  # cached relays per remote; beyond, 5403
+MAX_CERTIFICATE_CHAIN = 16  # X.509 certificates in one chain …
+MAX_CERTIFICATE_BYTES = 64 * 1024  # … and the size of each
+MAX_EXCHANGE_ENTRIES = 64  # challenges, conditions, attestations of one trust message
+
 # --- Delivery (section 7) and rates (section 10) ---
 MESSAGES_PER_MINUTE = 60  # per device …
 MESSAGES_BURST = 120  # … and at once
@@ -116,7 +139,8 @@ ACTOR_MAILBOX = 4096
 MAX_CONNECTIONS = 20_000
 UNAUTHENTICATED_PER_SOURCE = 64
 RESTART_RETRY_SECONDS = 1  # what a client is told to wait when a part restarts
-SHUTDOWN_SECONDS = 25.0  # of the 30 s that row B38 gives
+SHUTDOWN_SECONDS = 28.0  # of the 30 s that row B38 gives
+ACTOR_SHUTDOWN_SECONDS = 2.0
 CONTROL_LINE_BYTES = 64 * 1024
 CONTROL_BACKLOG = 16
 INVITE_SECONDS = 7 * 86400

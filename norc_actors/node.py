@@ -59,6 +59,7 @@ class Node:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.system = System()
         self.certificate = CertificateReloader(config.tls.certificate, config.tls.key)
         self._identity = SigningKey("ed25519", load_identity_key(config.identity_key))
         self._audit_key = load_audit_key(config.audit_key)
@@ -74,7 +75,7 @@ class Node:
         address = f"{host}:{port}"
         parts = self._parts(listeners, address)
         try:
-            async with start_tree(node(parts), System(), stop_within=limits.SHUTDOWN_SECONDS):
+            async with start_tree(node(parts), self.system, stop_within=limits.SHUTDOWN_SECONDS):
                 log.info("serving", server_id=self.config.server_id, address=address, pid=os.getpid())
                 task_status.started(address)
                 await trio.sleep_forever()

@@ -20,6 +20,8 @@ node                       rest_for_one   a later branch leans on the earlier on
     └── control            the operator's socket
 ```
 
+Every worker has `limits.ACTOR_SHUTDOWN_SECONDS` to end in order; all of them one after the other stay within
+`limits.SHUTDOWN_SECONDS`, after which the rest is cut: what was acknowledged is on the disk by then.
 Every supervisor allows `limits.RESTART_INTENSITY` restarts in `limits.RESTART_PERIOD_SECONDS`; beyond, it gives up
 and its own supervisor decides, up to the node, which ends with an error for whoever runs it (systemd, an operator).
 """
@@ -150,7 +152,13 @@ def observer(parts: Parts) -> ChildSpec:
 
 
 def _worker(name: str, start: Callable[[], GenServer]) -> ChildSpec:
-    return ChildSpec(id=name, name=name, start=start, mailbox=Mailbox(capacity=limits.ACTOR_MAILBOX, overflow="block"))
+    return ChildSpec(
+        id=name,
+        name=name,
+        start=start,
+        shutdown=limits.ACTOR_SHUTDOWN_SECONDS,
+        mailbox=Mailbox(capacity=limits.ACTOR_MAILBOX, overflow="block"),
+    )
 
 
 def _supervisor(name: str, strategy: Strategy, children: list[ChildSpec]) -> ChildSpec:

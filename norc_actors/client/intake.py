@@ -94,7 +94,7 @@ class Intake:
                 return wanting.need
             except ClientError:
                 raise
-            except Exception:  # noqa: BLE001 - the wall: what a peer sends must not end the client
+            except Exception:  # the wall: what a peer sends must not end the client
                 log.exception("something received could not be judged")
                 return _Decided(None, self._unblock(job))
             tx.absorb(attempt)

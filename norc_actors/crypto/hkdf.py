@@ -8,6 +8,7 @@ devices derive three keys per message and device: one HMAC here is two hash call
 import hashlib
 import hmac as _hmac
 from collections.abc import Callable
+from typing import Protocol
 
 from blake3 import blake3 as _blake3
 
@@ -28,6 +29,18 @@ def blake3(data: bytes) -> bytes:
 def sha256(data: bytes) -> bytes:
     """SHA-256, 32 bytes."""
     return hashlib.sha256(data).digest()
+
+
+class Streaming(Protocol):
+    """A hash that takes its input in pieces."""
+
+    def update(self, data: bytes, /) -> object: ...
+    def digest(self) -> bytes: ...
+
+
+def streaming(hash_: Hash) -> Streaming:
+    """The same hash for input that does not fit into memory; `hash_` is `blake3` or `sha256`."""
+    return hashlib.sha256() if hash_ is sha256 else _blake3()
 
 
 def hmac_blake3(key: bytes, message: bytes) -> bytes:

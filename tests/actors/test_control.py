@@ -106,3 +106,11 @@ async def test_the_audit_chain_is_walked(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         await home.served.enrolled(["alice"])
         assert (await home.served.ask({"command": "audit"}))["entries"] == 2
+
+
+async def test_the_whole_tree_ends_in_time_even_if_every_actor_takes_all_of_its_own(tmp_path: Path) -> None:
+    async with house(tmp_path) as home:
+        [alice] = await home.served.enrolled(["alice"])
+        async with home.line(alice):
+            assert home.system.root is not None
+            assert home.system.root.shutdown_budget() <= limits.SHUTDOWN_SECONDS < 30

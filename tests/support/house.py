@@ -20,6 +20,7 @@ from norc_actors.net.tls import client_context
 from norc_actors.node import Node
 from norc_actors.protocol import messages as m
 from norc_actors.protocol.schema import Message
+from supervision import System
 
 LIMITS = """
 [limits]
@@ -37,6 +38,7 @@ class House:
     config: Config
     served: Served
     scope: trio.CancelScope
+    system: System
 
     @asynccontextmanager
     async def line(self, device: LeanDevice, *, authenticated: bool = True) -> AsyncIterator[Line]:
@@ -68,10 +70,11 @@ async def house(folder: Path, limits: str = LIMITS) -> AsyncIterator[House]:
     config = load(files.config, {})
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            address = str(await nursery.start(Node(config).run))
+            node = Node(config)
+            address = str(await nursery.start(node.run))
             host, _, port = address.rpartition(":")
             served = Served(os.getpid(), host, int(port), files.ca, config.control_socket)
-            yield House(config, served, nursery.cancel_scope)
+            yield House(config, served, nursery.cancel_scope, node.system)
             nursery.cancel_scope.cancel()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from norc_actors.limits import MAX_INTEGER, MIN_MAX_FRAME
+from norc_actors.limits import MAX_INTEGER
 from norc_actors.protocol.errors import ERRORS, Category, Code, ProtocolError, malformed, outward
 from norc_actors.protocol.schema import (
     Atoms,
@@ -32,9 +32,9 @@ from norc_actors.protocol.schema import (
     Versions,
 )
 
+from .vocabulary import MaxFrame, Name, Remark, Url
+
 HYBRID_SUITES = frozenset({"0101", "0102"})
-MaxFrame = Annotated[int, Range(MIN_MAX_FRAME, 2**32 - 1)]
-Name = Annotated[str, Bound(0, 256)]
 
 
 class ConnectionRequest(Message, frozen=True, kw_only=True, omit_defaults=True, tag="connection_request"):
@@ -108,7 +108,7 @@ class UserInfo(Map, frozen=True, kw_only=True, omit_defaults=True):
 
     user_id: User
     display_name: Name | None = None
-    avatar_url: Annotated[str, Bound(0, 2048)] | None = None
+    avatar_url: Url | None = None
     permissions: tuple[Literal["send_messages", "make_calls", "create_rooms", "admin"], ...]
 
 
@@ -181,7 +181,7 @@ class ErrorMessage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
 
     error_code: Annotated[int, Range(0, MAX_INTEGER)]
     error_category: Category
-    message: Annotated[str, Bound(0, 1024)]
+    message: Remark
     retry_after: Seconds | None = None
     details: FreeMap | None = None
     request_id: Uuid | None = None
