@@ -23,6 +23,7 @@ import trio
 from norc_actors import limits
 from norc_actors.actors import names
 from norc_actors.actors.connections.channel import Channel, Encoded
+from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.greeting import Greeting
 from norc_actors.actors.connections.outlet import Close, Deliver, Outlet, PassReceipt, Push, Settled
 from norc_actors.actors.connections.requests import Requests
@@ -134,7 +135,7 @@ class ConnectionWorker(GenServer):
             log.info("connection ended", code=error.code.value, detail=error.detail)
             self._last_word = Close(error.code, error.retry_after)
         except (ServerDown, CallTimeout, StoreRefusedError):
-            self._last_word = Close(Code.SERVER, limits.RESTART_RETRY_SECONDS)
+            self._last_word = self._restarting()
         except (ClosedError, trio.TooSlowError) as error:
             log.debug("peer gone", why=str(error))
         await self._say_goodbye()
@@ -143,7 +144,7 @@ class ConnectionWorker(GenServer):
         channel, outlet = await self._greet(socket)
         router = self.system.whereis(names.MESSAGE_ROUTER)
         if router is None:
-            raise ProtocolError(Code.SERVER, "no router", retry_after=limits.RESTART_RETRY_SECONDS)
+            raise ProtocolError(Code.SERVER, "no router")
         self.monitor(router)
         requests = Requests(
             system=self.system,
@@ -241,7 +242,7 @@ class ConnectionWorker(GenServer):
                 await self._flush()
                 self._rest()
             case Down():
-                self._last_word = Close(Code.SERVER, limits.RESTART_RETRY_SECONDS)
+                self._last_word = self._restarting()
                 self.stop()
             case _:
                 raise TypeError(f"connection_worker knows no {message!r}")
@@ -328,6 +329,12 @@ class ConnectionWorker(GenServer):
         if not self._fetch_asked:
             self._fetch_asked = True
             self.ref.cast_nowait(_Fetch())
+
+    def _restarting(self) -> Close:
+        """A part that this connection lives with restarts, which takes milliseconds. Few devices come back at once, each
+        with its own jitter; many are spread over the time that so many handshakes take."""
+        seconds = len(Directory(self.system)) // limits.RECONNECTS_PER_SECOND
+        return Close(Code.SERVER, seconds or None)
 
     async def _say_goodbye(self) -> None:
         """Send what is left and the last word, close; once, and not for long."""
