@@ -1,8 +1,8 @@
 """The audit log: one hash chain per node, appended in groups (section 10).
 
 Rules
-- An entry is `canonical(event with its seq)`; entry_hash = BLAKE3(prev_hash ‖ entry), the first prev_hash is
-  `genesis(node_id)`. The stored bytes are what was hashed, so that verifying needs no second encoding.
+- Entries and their hashes are those of `protocol/audit_chain.py`. The stored bytes are what was hashed, so that
+  verifying needs no second encoding.
 - One appender per node_id. `append` is one transaction: all of a group or nothing, and the next group starts where it
   ended.
 - Events come with users as pseudonyms and without content (rows B79, B177); this module does not look inside them.
@@ -15,9 +15,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from sqlalchemy import insert, select
 
-from norc_actors.crypto.hkdf import blake3
-from norc_actors.crypto.layout import lv
-from norc_actors.protocol.canonical import Value, canonical
+from norc_actors.protocol.audit_chain import canonical_entry, entry_hash, genesis
+from norc_actors.protocol.canonical import Value
 from norc_actors.store.database import Database
 from norc_actors.store.schema import audit
 
@@ -41,16 +40,6 @@ class AuditBrokenError(Exception):
         self.seq = seq
 
 
-def genesis(node_id: str) -> bytes:
-    """BLAKE3("norc:audit:genesis:v1" ‖ len‖node_id), the `prev_hash` of entry 1."""
-    return blake3(b"norc:audit:genesis:v1" + lv(node_id.encode()))
-
-
-def entry_hash(prev_hash: bytes, entry: bytes) -> bytes:
-    """The hash of a canonical entry that follows `prev_hash`."""
-    return blake3(prev_hash + entry)
-
-
 class AuditStore:
     """The chain of `node_id` on one `Database`, which it owns."""
 
@@ -72,7 +61,7 @@ class AuditStore:
             rows = []
             for event in events:
                 seq += 1
-                entry = canonical({**event, "seq": seq})
+                entry = canonical_entry(event, seq)
                 prev, head = head, entry_hash(head, entry)
                 rows.append(
                     {"node_id": self._node_id, "seq": seq, "event": entry, "prev_hash": prev, "entry_hash": head}

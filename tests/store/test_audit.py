@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from norc_actors.store.audit import AuditBrokenError, AuditStore, entry_hash, genesis
+from norc_actors.protocol.audit_chain import entry_hash, genesis
+from norc_actors.store.audit import AuditBrokenError, AuditStore
 from norc_actors.store.database import Database
 from tests.support.vectors import section
 
