@@ -331,8 +331,8 @@ class ConnectionWorker(GenServer):
             self.ref.cast_nowait(_Fetch())
 
     def _restarting(self) -> Close:
-        """A part that this connection lives with restarts, which takes milliseconds. Few devices come back at once, each
-        with its own jitter; many are spread over the time that so many handshakes take."""
+        """A part that this connection lives with restarts, which takes milliseconds. Few devices come back at once,
+        each with its own jitter; many are spread over the time that so many handshakes take."""
         seconds = len(Directory(self.system)) // limits.RECONNECTS_PER_SECOND
         return Close(Code.SERVER, seconds or None)
 

@@ -17,7 +17,7 @@ from norc_actors.actors.connections.outlet import Outlet
 from norc_actors.actors.crypto.key_manager import Entries, EntriesOf, PrekeyStatusOf, PutPrekeys
 from norc_actors.actors.crypto.registrar import Approve, HeldFor, Revoke
 from norc_actors.actors.messages.conversations import GetState, PutState
-from norc_actors.actors.messages.message_router import DeviceAck, Submit
+from norc_actors.actors.messages.message_router import DeviceAck, DevicesChanged, Submit
 from norc_actors.config import Rates
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.ids import Clock, DeviceId
@@ -96,8 +96,7 @@ class Requests:
             case m.KeyRequest() as request:
                 await self._key_request(request)
             case m.PrekeyUpload() as upload:
-                put = PutPrekeys(self._session.device_id, upload)
-                await self._send(await self._system.ref(names.KEY_MANAGER).call(put))
+                await self._prekeys(upload)
             case m.UnknownSession() as unknown:
                 self._unknown_session(unknown)
             case m.ConversationCreate():
@@ -137,6 +136,14 @@ class Requests:
                 await self._room.wait()
             self._submitted += 1
             await self._router.cast(Submit(self._outlet, whole))
+
+    async def _prekeys(self, upload: m.PrekeyUpload) -> None:
+        """Store prekeys. With its first bundle a device becomes one that others must write to: the router learns it
+        before the device does."""
+        status = await self._system.ref(names.KEY_MANAGER).call(PutPrekeys(self._session.device_id, upload))
+        if upload.bundle is not None:
+            await self._router.cast(DevicesChanged(self._session.user_id))
+        await self._send(status)
 
     async def _key_request(self, request: m.KeyRequest) -> None:
         wait = self._lookups.take(self._clock())

@@ -42,7 +42,7 @@ class Certify(Call[SignedMap]):
 @dataclass(frozen=True, slots=True)
 class EntriesOf(Call[Entries]):
     """The users' devices as entries. Those in `fresh_for` (None: all) come with bundle and one-time key for
-    `requester`; `only` restricts to these devices."""
+    `requester`; `only` restricts to these devices. Without `only` and `include_revoked`: those that can be written to."""
 
     users: tuple[UserId, ...]
     requester: DeviceId
@@ -112,11 +112,15 @@ class KeyManager(GenServer):
     async def _entries(self, request: EntriesOf) -> Entries:
         now = int(self._clock())
 
+        include_revoked, reachable = request.include_revoked, not request.include_revoked and request.only is None
+
         def read(store: AccountStore) -> tuple[list[User], list[Device], list[OldRecord], Mapping[DeviceId, HandOut]]:
             users = [user for user_id in request.users if (user := store.user(user_id)) is not None]
             devices = [
                 device
-                for device in store.devices(request.users, now=now, include_revoked=request.include_revoked)
+                for device in store.devices(
+                    request.users, now=now, include_revoked=include_revoked, reachable=reachable
+                )
                 if request.only is None or device.device_id in request.only
             ]
             ids = [device.device_id for device in devices if device.status == "active"]

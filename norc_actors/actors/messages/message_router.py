@@ -173,9 +173,13 @@ class MessageRouter(GenServer):
         if refusal is not None:
             self._refuse(outlet, message.message_id, refusal)
             return
-        current = await self._current_devices((*message.recipients, sender.user_id), sender.device_id)
-        named = message.encrypted_keys.keys()
-        if not named <= current or (not message.supplement and named != current):
+        users = (*message.recipients, sender.user_id)
+        current = await self._current_devices(users, sender.device_id)
+        if not _covers(message, current):
+            for user in users:  # a bundle that expired, an upload whose connection died: the store decides
+                self._devices.forget(user)
+            current = await self._current_devices(users, sender.device_id)
+        if not _covers(message, current):
             await self._refuse_stale(outlet, message, current)
             return
         now = int(self._clock())
@@ -291,13 +295,21 @@ class MessageRouter(GenServer):
         return self._members[conversation_id]
 
     async def _current_devices(self, users: tuple[UserId, ...], sender: DeviceId) -> frozenset[DeviceId]:
+        """The devices that a message must be wrapped for: those with which a session can be opened. One that has not
+        uploaded prekeys yet, or not for 30 days, would else make its user unreachable."""
         missing = [user for user in users if user not in self._devices]
         if missing:
             now = int(self._clock())
-            rows = await self._accounts.call(Accounts(lambda store: store.devices(missing, now=now)))
+            rows = await self._accounts.call(Accounts(lambda store: store.devices(missing, now=now, reachable=True)))
             for user in missing:
                 self._devices[user] = frozenset(row.device_id for row in rows if row.user_id == user)
         return frozenset().union(*(self._devices[user] for user in users)) - {sender}
+
+
+def _covers(message: MessageSend, current: frozenset[DeviceId]) -> bool:
+    """Whether a message has a wrap for each current device and no other; a supplement only no other."""
+    named = message.encrypted_keys.keys()
+    return named <= current and (message.supplement or named == current)
 
 
 def _conversation_of(ack: MessageAck) -> ConversationId | None:
