@@ -3,6 +3,8 @@
 Rules
 - Messages leave in the order of the outbox. After a reconnect all that were not accepted leave again, in that order.
   Drafts are passed over: they are of other lanes (within a lane, order was settled when messages were finished).
+- A refused message is sent again before anything else leaves: what is in flight is answered first, then all that were
+  refused go in order. Otherwise a new message would overtake those whose refusals are still on their way.
 - At most `OUTBOX_WINDOW` are un-acknowledged. A rate-limit refusal pauses until its time and narrows the window to one,
   so that nothing overtakes what was refused; each acceptance after that widens it by one.
 - Acknowledgements name a message_id; a supplement has its message's, so they are matched first come first served.
@@ -31,6 +33,7 @@ class Flight:
         self._by_id: dict[str, list[int]] = {}
         self._in_flight = 0
         self._window = OUTBOX_WINDOW
+        self._draining = False
         self.paused_until = 0.0
 
     def __len__(self) -> int:
@@ -74,8 +77,9 @@ class Flight:
 
     def take(self, now: float) -> list[int]:
         """The sequence numbers to send now, in order; they count as in flight from here on."""
-        if now < self.paused_until:
+        if now < self.paused_until or (self._draining and self._in_flight):
             return []
+        self._draining = False
         taken = []
         for sequence, item in self._items.items():
             if self._in_flight >= self._window:
@@ -102,6 +106,7 @@ class Flight:
         if item is not None and item.sent:
             item.sent = item.answered = False
             self._in_flight -= 1
+            self._draining = True
 
     def accepted(self) -> None:
         """The server accepted something: the window may widen."""
@@ -117,6 +122,7 @@ class Flight:
         for item in self._items.values():
             item.sent = item.answered = False
         self._in_flight = 0
+        self._draining = False
 
     def drafts(self) -> list[int]:
         """The sequence numbers of the drafts, in order."""

@@ -12,7 +12,7 @@ Rules
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -31,6 +31,7 @@ from norc_actors.limits import ASK_AGAIN_SECONDS, GAP_HOLD_SECONDS, NEED_RETRY_S
 from norc_actors.protocol.messages import MessageReceived
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 log = structlog.get_logger("norc.client")
 
@@ -76,7 +77,12 @@ class Intake:
         self._parked: dict[Need, list[Job[object]]] = {}
         self._lanes: dict[str, deque[Job[object]]] = {}  # only lanes in which something is parked: that first
         self._held: dict[str, dict[int, MessageReceived]] = {}
+        self._closed = False
         self.received = 0
+
+    def close(self) -> None:
+        """The connection has ended: start nothing more."""
+        self._closed = True
 
     # --- Deciding ---
 
@@ -109,9 +115,14 @@ class Intake:
                 else:
                     job.after(result.result)
                 if result.following is not None:
-                    self._nursery.start_soon(self.judge, result.following)
+                    self._start(self.judge, result.following)
 
         await self._core.committer.post(operation, after, self._core.broken)
+
+    def _start(self, task: Callable[[T], Awaitable[None]], subject: T) -> None:
+        """Start a task of this connection; nothing happens once it has ended (a commit may outlive it)."""
+        if not self._closed:
+            self._nursery.start_soon(task, subject)
 
     def _waits(self, job: Job[R]) -> bool:
         """Whether another decision of the job's lane comes first; the job then waits in the lane."""
@@ -140,7 +151,7 @@ class Intake:
         waiting = self._parked.setdefault(need, [])
         waiting.append(job)  # type: ignore[arg-type]
         if len(waiting) == 1:
-            self._nursery.start_soon(self._ask, need)
+            self._start(self._ask, need)
 
     async def _ask(self, need: Need) -> None:
         while True:
@@ -182,7 +193,7 @@ class Intake:
         if outcome.hold:
             self._hold(message)
         elif outcome.waiting:
-            self._nursery.start_soon(self._later, message)
+            self._start(self._later, message)
         else:
             self._release_next(message)
 
@@ -196,15 +207,16 @@ class Intake:
         held = self._held.setdefault(_chain(message), {})
         if message.sequence_number not in held:
             held[message.sequence_number] = message
-            self._nursery.start_soon(self._time_out, message)
+            self._start(self._time_out, message)
 
     async def _time_out(self, message: MessageReceived) -> None:
         await trio.sleep(GAP_HOLD_SECONDS)
         held = self._held.get(_chain(message), {})
         if held.get(message.sequence_number) is not message:
             return
-        for number in sorted(number for number in held if number <= message.sequence_number):
-            await self.message(held.pop(number), held=True)
+        due = sorted(number for number in held if number <= message.sequence_number)
+        for late in [held.pop(number) for number in due]:  # taken out at once: each await lets others run
+            await self.message(late, held=True)
 
     def _release_next(self, message: MessageReceived) -> None:
         """A message was taken: the one after it need not wait any more."""
@@ -213,7 +225,7 @@ class Intake:
             return
         following = held.pop(message.sequence_number + 1, None)
         if following is not None:
-            self._nursery.start_soon(self.message, following)
+            self._start(self.message, following)
 
 
 def _chain(message: MessageReceived) -> str:

@@ -136,7 +136,12 @@ class Link:
             self._scope = nursery.cancel_scope
             self._core.broken = self._end
             nursery.start_soon(self._task, connection.write)
-            nursery.start_soon(self._task, lambda: self._converse(connection, nursery))
+            intake = Intake(self._core, self._resolver, connection, nursery)
+            try:
+                await self._task(lambda: self._converse(connection, intake, nursery))
+            finally:
+                intake.close()
+                self._core.connection = None
 
     async def _task(self, task: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -153,12 +158,11 @@ class Link:
 
     # --- A connection's life ---
 
-    async def _converse(self, connection: Connection, nursery: trio.Nursery) -> None:
+    async def _converse(self, connection: Connection, intake: Intake, nursery: trio.Nursery) -> None:
         response = await self._authenticate(connection)
         self._ready = True
         self.last_error = None
         self.connections += 1
-        intake = Intake(self._core, self._resolver, connection, nursery)
         reader = Reader(self._core, self._resolver, self._transmission, intake, connection, nursery)
         self._core.connection = connection
         self._core.tell_read = reader.read

@@ -91,6 +91,22 @@ def test_a_refusal_by_the_rate_limit_narrows_the_window_until_it_is_over() -> No
     assert flight.take(6.0) == [1, 2]
 
 
+def test_what_is_refused_goes_again_before_anything_new() -> None:
+    flight = Flight()
+    for number in range(5):
+        flight.add(number, f"m{number}", ready=True)
+    assert flight.take(0.0) == [0, 1, 2, 3, 4]
+    flight.remove(0)
+    flight.again(1)
+    flight.add(5, "m5", ready=True)
+    assert flight.take(0.0) == [], "the answers about 2, 3 and 4 come first"
+    flight.again(2)
+    flight.remove(3)
+    assert flight.take(0.0) == []
+    flight.again(4)
+    assert flight.take(0.0) == [1, 2, 4, 5]
+
+
 def test_a_supplement_is_answered_after_its_message() -> None:
     flight = Flight()
     flight.add(1, "m", ready=True)

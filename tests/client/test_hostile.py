@@ -68,7 +68,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 @given(st.data())
 @quick
 def test_entries(world: World, alice: Peer, bob: Peer, data: st.DataObject) -> None:
-    entry = mangled(data, dict(world.listing(BOB))[bob.device_id])
+    entry = mangled(data, bob.entry)
     listing = {bob.device_id: entry if isinstance(entry, dict) else {}}
     transaction = alice.ledger.begin()
     engine = alice.engine
@@ -114,7 +114,7 @@ def test_receipts_and_revocations(world: World, alice: Peer, bob: Peer, data: st
 def test_stale_lists(world: World, alice: Peer, bob: Peer, data: st.DataObject) -> None:
     alice.say(BOB, "hello")
     sequence, _ = alice.look(lambda tx: tx.queue(OUTBOX))[-1]
-    entries = [mangled(data, entry) for entry in world.listing(BOB).values()]
+    entries = [mangled(data, bob.entry)]
     maps = [entry for entry in entries if isinstance(entry, dict)]
     transaction = alice.ledger.begin()
     alice.engine.outbox.stale(transaction, sequence, maps, alice.engine.now_us())
