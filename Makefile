@@ -9,6 +9,10 @@ LOCK   := requirements-dev.lock
 # One stamp per content of the lock and of pyproject.toml: a changed lock installs again, an unchanged one costs nothing.
 STAMP  := $(VENV)/.installed-$(shell cat $(LOCK) pyproject.toml | cksum | cut -d' ' -f1)
 
+PEERS_VENV  := build/peers
+PEERS_LOCK  := requirements-bench.lock
+PEERS_STAMP := $(PEERS_VENV)/.installed-$(shell cksum <$(PEERS_LOCK) | cut -d' ' -f1)
+
 INPUT   ?=
 SEED    ?=
 CAPTURE ?=
@@ -16,7 +20,7 @@ ARGS    ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check lint format types contracts bench lock clean
+.PHONY: help setup demo test check lint format types contracts conformance bench lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List what can be made.
@@ -54,10 +58,20 @@ types: $(STAMP)  ## Strict mypy.
 contracts: $(STAMP)  ## Which package may import which.
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## Every benchmark beside its baseline.
-	$(BIN)/python -m bench
+conformance: $(STAMP)  ## Our supervisor beside OTP's own, live; installs Erlang if it is missing. N=200 SEED=n
+	@tools/erlang
+	$(BIN)/python -m tests.conformance.live $(or $(N),200) $(SEED)
 
-lock: ## Resolve the dependencies again and write both lock files.
+bench: $(STAMP) $(if $(PEERS),$(PEERS_STAMP))  ## Every benchmark beside its baseline. QUICK=1 PEERS=1
+	$(BIN)/python -m bench $(ARGS)
+
+# The peers have an environment of their own: triotp asks for a Trio that ours is too new for.
+$(PEERS_STAMP): $(PEERS_LOCK)
+	$(PYTHON) -m venv --clear $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --require-hashes -r $(PEERS_LOCK)
+	@touch $@
+
+lock: ## Resolve the dependencies again and write the lock files.
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet pip-tools
 	tools/lock build/lock/bin/pip-compile

@@ -8,7 +8,8 @@
     the trace
 
     python -m tests.conformance.corpus record [COUNT]     record both anew (needs `escript`, Debian: erlang-base)
-    python -m tests.conformance.corpus live COUNT SEED    compare COUNT fresh scenarios with OTP, here and now
+
+`live` compares with OTP here and now.
 """
 
 import subprocess
@@ -93,24 +94,9 @@ def record(count: int) -> None:
             file.write("\n".join([f"=== {name}", *text, *trace, ""]))
 
 
-def live(count: int, first_seed: int) -> int:
-    """Compare with OTP now; returns how many differ and prints them."""
-    drawn = generated(count, first_seed)
-    wrong = 0
-    for name, trace in otps(drawn.items()).items():
-        mine = ours(drawn[name])
-        if mine != trace:
-            wrong += 1
-            print(f"=== {name}", drawn[name], "--- OTP", *trace, "--- ours", *mine, sep="\n")
-    print(f"{count - wrong} of {count} scenarios agree with OTP (seeds from {first_seed})")
-    return wrong
-
-
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["record", *rest]:
             record(int(rest[0]) if rest else RECORDED)
-        case ["live", how_many, seed]:
-            sys.exit(1 if live(int(how_many), int(seed)) else 0)
         case _:
             sys.exit(__doc__)
