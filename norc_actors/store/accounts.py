@@ -162,11 +162,18 @@ class AccountStore:
         with self._database.reading() as connection:
             return _one(connection, Device, devices, devices.c.device_id == device_id)
 
-    def devices(self, user_ids: Sequence[UserId], *, now: int, include_revoked: bool = False) -> list[Device]:
-        """The users' devices, ordered by (user_id, device_id): active and not expired, with `include_revoked` all."""
+    def devices(
+        self, user_ids: Sequence[UserId], *, now: int, include_revoked: bool = False, reachable: bool = False
+    ) -> list[Device]:
+        """The users' devices, ordered by (user_id, device_id): active and not expired, with `include_revoked` all.
+
+        `reachable`: only those with a bundle that is not expired, so that a session with them can be opened.
+        """
         query = select(devices).where(devices.c.user_id.in_(user_ids)).order_by(devices.c.user_id, devices.c.device_id)
         if not include_revoked:
             query = query.where(devices.c.status == "active", devices.c.not_after > now)
+        if reachable:
+            query = query.where(devices.c.device_id.in_(select(bundles.c.device_id).where(bundles.c.expires_at > now)))
         with self._database.reading() as connection:
             return [_as(Device, row) for row in connection.execute(query).mappings()]
 

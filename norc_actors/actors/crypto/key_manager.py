@@ -42,7 +42,8 @@ class Certify(Call[SignedMap]):
 @dataclass(frozen=True, slots=True)
 class EntriesOf(Call[Entries]):
     """The users' devices as entries. Those in `fresh_for` (None: all) come with bundle and one-time key for
-    `requester`; `only` restricts to these devices. Without `only` and `include_revoked`: those that can be written to."""
+    `requester`; `only` restricts to these devices. Without `only` and `include_revoked`: those that can be written
+    to."""
 
     users: tuple[UserId, ...]
     requester: DeviceId
