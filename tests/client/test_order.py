@@ -1,4 +1,4 @@
-"""Order within a chain holds while device lists change under it: a device that is enrolled in mid-flow sees no overtaking."""
+"""Order within a chain holds while device lists change under it: a device that joins in mid-flow sees no overtaking."""
 
 from pathlib import Path
 
