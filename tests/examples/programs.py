@@ -44,3 +44,34 @@ def regions(path: str) -> dict[str, str]:
     found = REGION.findall((ROOT / path).read_text("utf-8"))
     assert len({name for name, _ in found}) == len(found), f"{path}: a region's name is there twice"
     return {name: dedent(text).strip("\n") + "\n" for name, text in found}
+
+
+def shown(words: list[str]) -> str:
+    """What a block that is marked with these words shows; raises `LookupError` if the mark means nothing.
+
+    `python FILE REGION` a region of a file · `text FILE N` or `text FILE N-M` those sections of what it prints, from 1;
+    a section is a line at the margin and the indented ones below.
+    """
+    match words:
+        case ["python", path, region]:
+            return regions(path)[region]
+        case ["text", path, numbers]:
+            first, _, last = numbers.partition("-")
+            parts = re.split(r"^(?=\S)", printed(Path(path).name), flags=re.MULTILINE)[1:]
+            return "".join(parts[int(first) - 1 : int(last or first)])
+        case _:
+            raise LookupError(f"a block must say where it comes from: {' '.join(words)!r}")
+
+
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block of a page: its mark and its text."""
+
+
+def filled(page: str) -> str:
+    """The text of a page with every block as it should be; commands (`sh`) stay as they are."""
+
+    def fill(match: re.Match[str]) -> str:
+        mark = match[1]
+        return match[0] if mark == "sh" else f"```{mark}\n{shown(mark.split())}```"
+
+    return BLOCK.sub(fill, page)
