@@ -26,6 +26,7 @@ from norc_actors.protocol.schema import (  # noqa: E402
     Range,
     SignedMap,
     Unit,
+    Variant,
     strip,
     type_name,
 )
@@ -129,6 +130,8 @@ def _section(kind: type[Map]) -> str:
     summary = " ".join((kind.__doc__ or "").split())
     if name is None:
         return f"### {kind.__name__}\n\n{summary}\n\n{_members(kind)}\n"
+    if issubclass(kind, Variant):
+        return f"### {kind.__name__}\n\nMap with `type` {name}. {summary}\n\n{_members(kind)}\n"
     title = f"### {kind.__name__}\n\n`{name}`, {registry.CODES[name]:02X}. "
     return f"{title}{summary}\n\n{_members(kind)}\n"
 
@@ -145,15 +148,11 @@ def fields() -> str:
 
 
 def _types() -> str:
-    rows = ["| Code | Type | Struct |", "|---|---|---|"]
-    for code, name in registry.NAMES.items():
-        shapes = registry.STRUCTS.get(code)
-        built = (
-            "not built"
-            if shapes is None
-            else ", ".join(f"[{k.__name__}](fields.md#{k.__name__.lower()})" for k in shapes.all)
-        )
-        rows.append(f"| {code:02X} | {name} | {built} |")
+    rows = ["| Code | Type | Struct | |", "|---|---|---|---|"]
+    for code, shapes in registry.STRUCTS.items():
+        linked = ", ".join(f"[{kind.__name__}](fields.md#{kind.__name__.lower()})" for kind in shapes.all)
+        note = "not served yet: refused with 3004" if code in states.NOT_SERVED else ""
+        rows.append(f"| {code:02X} | {registry.NAMES[code]} | {linked} | {note} |")
     return "## Types\n\n" + "\n".join(rows) + "\n\n"
 
 

@@ -89,7 +89,7 @@ def _decoder(kind: type[T]) -> "msgspec.msgpack.Decoder[T]":
 
 def decode(code: int, data: bytes) -> Received[Message]:
     """The message of type `code` in `data` (MessagePack); `ProtocolError` 3001 for what is refused, 3004 for a type
-    that is unknown or not built."""
+    that is in no registry."""
     shapes = STRUCTS.get(code)
     if shapes is None:
         raise ProtocolError(Code.UNKNOWN_TYPE, f"type {code:#04x} ({NAMES.get(code, 'in no registry')})")

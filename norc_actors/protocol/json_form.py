@@ -21,7 +21,7 @@ from .canonical import Value, canonical, check_map, from_base64url
 from .codec import Received, convert, encode_map
 from .errors import Code, ProtocolError, malformed
 from .registry import NAMES, STRUCTS
-from .schema import Map, Message, Plain, strip
+from .schema import Map, Message, Plain, Variant, strip, type_name
 
 _MAX_DIGITS = 17
 
@@ -75,18 +75,30 @@ def _convert(value: Value, annotation: object) -> Value:
     origin = get_origin(bare)
     if bare is bytes and isinstance(value, str):
         return from_base64url(value)
+    if origin in (Union, UnionType):
+        bare = _alternative(bare, value)
+        origin = get_origin(bare)
     if isinstance(value, dict):
         kind = _kind_of(bare, marks)
         if kind is not None:
             return with_bytes(value, kind)
         if origin is dict and not marks:
             return {key: _convert(item, get_args(bare)[1]) for key, item in value.items()}
-    if isinstance(value, list) and origin in (Union, UnionType):
-        bare = next((kind for kind in get_args(bare) if get_origin(strip(kind)[0]) is tuple), bare)
-        origin = get_origin(bare)
     if isinstance(value, list) and origin is tuple:
         return [_convert(item, get_args(bare)[0]) for item in value]
     return value
+
+
+def _alternative(union: object, value: Value) -> object:
+    """The alternative of a union that `value` is: a list, or the variant of its `type`; else the union itself."""
+    for kind in get_args(union):
+        bare = strip(kind)[0]
+        if isinstance(value, list) and get_origin(bare) is tuple:
+            return bare
+        variant = isinstance(value, dict) and isinstance(bare, type) and issubclass(bare, Variant)
+        if variant and value.get("type") == type_name(bare):
+            return bare
+    return union
 
 
 def _kind_of(bare: object, marks: tuple[object, ...]) -> type[Map] | None:

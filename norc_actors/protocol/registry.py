@@ -1,10 +1,10 @@
-"""Type codes and names (section 3, *Registry*; §8.3; row B21), and the struct of each type that is built.
+"""Type codes and names (section 3, *Registry*; §8.3; row B21), and the struct of each type.
 
 Rules
 - `NAMES` is section 3's table, complete; a code or name stands nowhere else.
 - A type whose map has two shapes (a state and the request for one, an opening and "unknown session", a question about
   the time and its answer) names the member that tells them apart: `Shapes.member` present means `with_member`.
-- A code without a struct is known and not built: the codec refuses it as unknown (3004).
+- Every type has its struct. What this build's ends do not serve is refused by the table of states, not here.
 """
 
 from collections.abc import Container
@@ -72,18 +72,21 @@ _TWO_SHAPES = (
     Shapes(usual=m.TimeSyncRequest, member="server_id", with_member=m.TimeSync),
     Shapes(usual=m.ConversationStateRequest, member="state", with_member=m.ConversationState),
 )
-_ONE_SHAPE: tuple[type[Message], ...] = (
-    m.ConnectionRequest, m.ConnectionAccepted, m.VersionConfirmation, m.DeviceRegister, m.AuthRequest, m.AuthResponse,
-    m.DeviceRevoke, m.RegistrationChallenge, m.RegistrationResponse, m.RegistrationSuccess, m.Ping, m.Pong,
-    m.Extension, m.ErrorMessage, m.MessageSend, m.MessageAck, m.MessageReceived, m.ReadReceipt, m.KeyRequest,
-    m.KeyResponse, m.SessionRekey, m.PrekeyUpload, m.PrekeyStatus, m.ConversationCreate, m.ConversationJoin,
-    m.ConversationLeave, m.ConversationUpdate,
-)  # fmt: skip
+_TWO_SHAPED = frozenset(kind for shapes in _TWO_SHAPES for kind in shapes.all)
+_LEGACY: tuple[type[Message], ...] = (m.MessageSend1, m.MessageReceived1, m.MessageRelay1)
+
+
+def _one_shape() -> list[type[Message]]:
+    """Every other message struct that `messages` exports: to be exported is to be registered."""
+    named = [getattr(m, name) for name in m.__all__]
+    kinds = [kind for kind in named if isinstance(kind, type) and issubclass(kind, Message)]
+    return [kind for kind in kinds if kind not in _TWO_SHAPED and kind not in _LEGACY]
 
 
 def _by_code() -> dict[int, Shapes]:
-    shapes = (*_TWO_SHAPES, *(Shapes(usual=kind) for kind in _ONE_SHAPE))
-    return {code_of(shape.usual): shape for shape in shapes}
+    shapes = {code_of(shape.usual): shape for shape in _TWO_SHAPES}
+    shapes.update((code_of(kind), Shapes(usual=kind)) for kind in _one_shape())
+    return dict(sorted(shapes.items()))
 
 
 def code_of(kind: type[Message]) -> int:
@@ -95,4 +98,7 @@ def code_of(kind: type[Message]) -> int:
 
 
 STRUCTS: dict[int, Shapes] = _by_code()
-"""The structs that are built, by code."""
+"""The structs of every type, by code; the forms of 1.x stand in `LEGACY`."""
+
+LEGACY: dict[int, type[Message]] = {code_of(kind): kind for kind in _LEGACY}
+"""The structs of the types whose form is another one at 1.x, by code (`translation.py`)."""

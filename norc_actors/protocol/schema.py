@@ -1,8 +1,9 @@
 """Message structs that cannot be half valid (section 1; style: frozen, keyword-only, validated when built).
 
 Rules
-- `Map` is a map inside a message (no `type`), `Message` a message (its `type` is the struct's tag). Both are frozen,
-  keyword-only msgspec structs: one declaration gives both encodings, the check, and the documents' tables.
+- `Map` is a map inside a message (no `type`), `Message` a message (its `type` is the struct's tag), `Variant` one of
+  several maps that a list may hold, told apart by a `type` of their own. All are frozen, keyword-only msgspec structs:
+  one declaration gives both encodings, the check, and the documents' tables.
 - An absent member is `None`, and `None` is never written. A received null is refused by the readers before it gets
   here.
 - Lists are tuples. A map that carries another's signature is a `SignedMap`, a plain dict: its unknown members must
@@ -259,7 +260,7 @@ def _emit_map(
 
 
 def _emit_union(w: _Writer, indent: int, bare: object, var: str, member: str, depth: int) -> None:
-    """Alternatives that Python's types tell apart: text, list, map."""
+    """Alternatives that Python's types tell apart: text, integer, boolean, list, map, variants."""
     word = "if"
     for alternative in get_args(bare):
         kind, marks, _ = strip(alternative)
@@ -303,7 +304,11 @@ class Message(Map, frozen=True, kw_only=True, omit_defaults=True, tag_field="typ
     """A message: a map with `type`, its name in section 3's registry."""
 
 
+class Variant(Map, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """One of several kinds of map that may stand in one place, told apart by their `type`; no message."""
+
+
 def type_name(kind: "type[Map]") -> str | None:
-    """The `type` of a message struct, None for a map inside messages."""
+    """The `type` of a message struct or a variant, None for any other map inside messages."""
     tag = kind.__struct_config__.tag
     return tag if isinstance(tag, str) else None

@@ -10,6 +10,8 @@ Rules
   have, is `UNKNOWN_TYPE`. `Link` moves only on legal steps.
 - Enrolment takes place while unauthenticated, on the connection that then authenticates; key rotation and the
   approval of a further device use the same types while active.
+- The table is the protocol's. What this build's ends do not serve yet (`NOT_SERVED`) is refused by `Link` like a type
+  that is not known: nothing behind it ever sees such a message.
 - `session_rekey` never gets here: the sealed session consumes it.
 """
 
@@ -66,6 +68,16 @@ def _table() -> dict[tuple[Sender, State, int], State]:
 TABLE: dict[tuple[Sender, State, int], State] = _table()
 """(who sends, state, type code) → the state after it; what is absent is refused."""
 
+NOT_SERVED: frozenset[int] = frozenset(
+    CODES[name]
+    for name in (
+        "presence_update", "presence_subscribe", "presence_notification", "file_upload_request", "file_chunk",
+        "file_chunk_ack", "file_upload_complete", "file_download_request", "call_invite", "call_response",
+        "call_update", "call_end",
+    )
+)  # fmt: skip
+"""Types of the table that no end of this build serves; take a name out with the code that serves it."""
+
 KNOWN: frozenset[int] = frozenset(code for _, _, code in TABLE)
 
 
@@ -90,7 +102,9 @@ class Link:
         self.state: State = "connecting"
 
     def received(self, code: int) -> None:
-        """The peer sent a message of this type; `ProtocolError` if it may not now."""
+        """The peer sent a message of this type; `ProtocolError` if it may not now, or if nobody here serves it."""
+        if code in NOT_SERVED:
+            raise ProtocolError(Code.UNKNOWN_TYPE, f"type {code:#04x} ({NAMES[code]}), not served")
         self.state = after(self._peer, self.state, code)
 
     def sent(self, code: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.registry import CODES, NAMES
-from norc_actors.protocol.states import STATES, TABLE, Link, Sender, State, after
+from norc_actors.protocol.states import NOT_SERVED, STATES, TABLE, Link, Sender, State, after
 
 SENDERS: tuple[Sender, ...] = ("client", "server")
 
@@ -32,13 +32,24 @@ def test_link_moves_on_legal_steps_only(role: Sender) -> None:
         peer: Sender = "server" if role == "client" else "client"
         legal = TABLE.get((peer if received else role, state, code))
         step = link.received if received else link.sent
-        if legal is None:
+        if legal is None or (received and code in NOT_SERVED):
             with pytest.raises(ProtocolError):
                 step(code)
             assert link.state == state
         else:
             step(code)
             assert link.state == legal
+
+
+def test_what_nobody_serves_yet_is_unknown() -> None:
+    """It is in the table, since the protocol has it, and ends the connection all the same."""
+    for role, code in itertools.product(SENDERS, NOT_SERVED):
+        link = Link(role)
+        link.state = "active"
+        assert any((sender, "active", code) in TABLE for sender in SENDERS)
+        with pytest.raises(ProtocolError) as caught:
+            link.received(code)
+        assert caught.value.code is Code.UNKNOWN_TYPE
 
 
 def test_the_way_through() -> None:

@@ -15,6 +15,9 @@ _TEXTS = {
     "server_id": "a.example",
     "user_id": "alice@a.example",
     "version": "2.0",
+    "date": "2026-09-21",
+    "country code": "NL",
+    "OID": "2.16.840.1.101.3.2.1.3.7",
 }
 
 
@@ -51,6 +54,9 @@ def _value(annotation: object) -> Any:
     if origin in (Union, UnionType):
         return _value(parts[0])
     if origin is tuple:
+        item = get_args(strip(parts[0])[0])
+        if get_origin(strip(parts[0])[0]) is UnionType and all(isinstance(x, type) for x in item):
+            return tuple(_value(x) for x in item)  # one of each variant
         return (_value(parts[0]),) * max(1, by_type.get(Bound, Bound(1, 1)).least)
     if bare == SignedMap:
         named = getattr(m, by_type[Plain].what, None) if Plain in by_type else None

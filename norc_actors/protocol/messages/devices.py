@@ -41,7 +41,8 @@ from norc_actors.protocol.schema import (
 SUITE_ATOMS = Annotated[Atoms, Bound(1, 64)]
 
 
-def _check_key(owner: str, public_key: bytes, algorithm: str) -> None:
+def check_key(owner: str, public_key: bytes, algorithm: str) -> None:
+    """Refuse a key whose length is not its algorithm's."""
     if len(public_key) != (33 if algorithm == "p256" else 32):
         raise malformed(f"{owner}.public_key has not the length of its key_algorithm")
 
@@ -59,7 +60,7 @@ class Record(Map, frozen=True, kw_only=True, omit_defaults=True):
     not_after: Seconds
 
     def _rule(self) -> None:
-        _check_key(type(self).__name__, self.public_key, self.key_algorithm)
+        check_key(type(self).__name__, self.public_key, self.key_algorithm)
         if self.not_after <= self.not_before:
             raise malformed(f"{type(self).__name__} ends before it begins")
 
@@ -142,7 +143,7 @@ class OtherKey(Map, frozen=True, kw_only=True, omit_defaults=True):
     key_algorithm: KeyAlgorithm
 
     def _rule(self) -> None:
-        _check_key("OtherKey", self.public_key, self.key_algorithm)
+        check_key("OtherKey", self.public_key, self.key_algorithm)
 
 
 class Escrow(Map, frozen=True, kw_only=True, omit_defaults=True):
@@ -193,7 +194,7 @@ class DeviceRegister(Message, frozen=True, kw_only=True, omit_defaults=True, tag
     device_info: DeviceInfo
 
     def _rule(self) -> None:
-        _check_key("DeviceRegister", self.public_key, self.key_algorithm)
+        check_key("DeviceRegister", self.public_key, self.key_algorithm)
         if self.not_after <= self.not_before:
             raise malformed("DeviceRegister ends before it begins")
         if (self.user_key is None) != (self.user_device_signature is None):
