@@ -1,8 +1,8 @@
 """`python -m bench` (`make bench`; QUICK=1 for a short one): every question beside its baseline, results as JSON.
 
-    python -m bench [runtime] [server]       all questions, or those named
+    python -m bench [runtime] [many] [peers] [server]       all questions, or those named
 
-Writes `bench/results/COMMIT.json`: the machine, the versions, the figures.
+Writes `bench/results/COMMIT.json`: the machine, the versions, the figures, and what could not be asked.
 """
 
 import json
@@ -14,10 +14,16 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import runtime, server
+from bench import many, runtime, runtime_peers, server
 from bench.figures import Figures, table
 
-QUESTIONS: dict[str, Callable[[], Figures]] = {"runtime": runtime.measure, "server": server.measure}
+QUESTIONS: dict[str, Callable[[], Figures]] = {
+    "runtime": runtime.measure,
+    "many": many.measure,
+    "peers": runtime_peers.measure,
+    "server": server.measure,
+}
+NOTES: dict[str, Callable[[], list[str]]] = {"peers": runtime_peers.missing}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -41,12 +47,15 @@ def main(names: list[str]) -> int:
         print(f"no such question: {', '.join(sorted(unknown))}; there are: {', '.join(QUESTIONS)}", file=sys.stderr)
         return 2
     results: dict[str, Figures] = {}
+    notes: dict[str, list[str]] = {}
     for name in names or QUESTIONS:
         results[name] = QUESTIONS[name]()
-        print(table(name, results[name]), end="\n\n", flush=True)
+        notes[name] = NOTES[name]() if name in NOTES else []
+        print("\n".join([table(name, results[name]), *notes[name]]), end="\n\n", flush=True)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{commit()}.json"
-    path.write_text(json.dumps({"machine": machine(), "figures": results}, indent=1) + "\n")
+    said = {"machine": machine(), "figures": results, "notes": {name: told for name, told in notes.items() if told}}
+    path.write_text(json.dumps(said, indent=1) + "\n")
     print(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
     return 0
 

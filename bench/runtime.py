@@ -24,8 +24,8 @@ from time import perf_counter
 
 import trio
 import trio.testing
-from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
+from bench.raw_trio import two_switches
 from supervision import (
     ActorRef,
     Call,
@@ -83,31 +83,9 @@ class Bed:
     dynamic: ActorRef
 
 
-def _abort(_raise_cancel: object) -> Abort:
-    return Abort.SUCCEEDED
-
-
 async def floor(_bed: Bed) -> float:
     """Microseconds for two raw task switches: there and back."""
-    count = 2000 * SCALE
-    client = current_task()
-
-    async def server() -> None:
-        while True:
-            await wait_task_rescheduled(_abort)
-            reschedule(client)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(server)
-        await trio.testing.wait_all_tasks_blocked()
-        (task,) = nursery.child_tasks
-        start = perf_counter()
-        for _ in range(count):
-            reschedule(task)
-            await wait_task_rescheduled(_abort)
-        elapsed = perf_counter() - start
-        nursery.cancel_scope.cancel()
-    return elapsed / count * 1e6
+    return await two_switches(2000 * SCALE)
 
 
 async def channel_round_trip(_bed: Bed) -> float:
@@ -278,7 +256,7 @@ def measure() -> dict[str, Figure]:
 
 async def _time_all() -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {name: [] for name in TIMED}
-    async with _bed() as bed:
+    async with open_bed() as bed:
         for _ in range(ROUNDS):
             for name, (run, _) in TIMED.items():
                 gc.collect()
@@ -287,12 +265,13 @@ async def _time_all() -> dict[str, list[float]]:
 
 
 async def _weigh(name: str) -> float:
-    async with _bed() as bed:
+    async with open_bed() as bed:
         return await WEIGHED[name][0](bed)
 
 
 @asynccontextmanager
-async def _bed() -> AsyncIterator[Bed]:
+async def open_bed() -> AsyncIterator[Bed]:
+    """A server and a dynamic supervisor under a root, for as long as the block runs."""
     server = ChildSpec("server", EchoServer, name="server", mailbox=Mailbox(capacity=2000, high_water=1))
     dynamic = ChildSpec("dynamic", lambda: DynamicSupervisor(intensity=10**9), name="dynamic", type="supervisor")
     root = ChildSpec("root", lambda: Supervisor([server, dynamic]), type="supervisor")
