@@ -23,6 +23,7 @@ class _Item:
     ready: bool
     sent: bool = False
     answered: bool = False
+    fenced: bool = False
 
 
 class Flight:
@@ -85,10 +86,27 @@ class Flight:
             if self._in_flight >= self._window:
                 break
             if item.ready and not item.sent:
+                if item.fenced and self._in_flight:
+                    break
+                item.fenced = False
                 item.sent = True
                 self._in_flight += 1
                 taken.append(sequence)
         return taken
+
+    def hold_back(self, taken: list[int]) -> None:
+        """These were taken and not sent, since the first of them must wait until all before it are answered."""
+        for sequence in taken:
+            item = self._items.get(sequence)
+            if item is not None and item.sent:
+                item.sent = False
+                item.fenced = sequence == taken[0]
+                self._in_flight -= 1
+
+    @property
+    def flying(self) -> int:
+        """How many are in flight."""
+        return self._in_flight
 
     def answered(self, message_id: str) -> int | None:
         """The sequence number that an answer about this message is for, which then has had its answer; None if none

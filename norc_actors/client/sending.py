@@ -5,6 +5,8 @@ Rules
   commit are the bytes sent. What was finished is never made again: a retry sends the same bytes.
 - A message is encrypted to all active devices of all members and to this user's other devices, each vouched for by a
   pinned key. Devices, sessions, states that are missing are needs; a member whose key is not the pinned one ends it.
+- A message for other devices than the one before it is fenced: it leaves once that one is answered, which may be with a
+  refusal of its device list. So the order of a chain holds at the server, too.
 - Messages of one lane (a direct peer, or a conversation) are finished in the order in which they were given: while a
   draft
   waits in a lane, whatever comes after it waits too.
@@ -24,6 +26,7 @@ from norc_actors.client.needs import FinalError, Need, WantingError
 from norc_actors.client.records import (
     CONVERSATIONS,
     DAY,
+    FANOUTS,
     LANES,
     OUT_CHAINS,
     OUT_SESSIONS,
@@ -31,6 +34,7 @@ from norc_actors.client.records import (
     PINS,
     SENT,
     Draft,
+    Fanout,
     Lane,
     Outgoing,
     SentMessage,
@@ -152,7 +156,16 @@ class Sending:
             targets=listed,
         )
         tx.put(SENT, message_id, finished, expires=expiry(now_us))
-        return Outgoing(message_id=message_id, frame=encode(sealed.message))
+        fence = self._fence(tx, state.conversation_id, tuple(sorted(target.device_id for target in listed)))
+        return Outgoing(message_id=message_id, frame=encode(sealed.message), fence=fence)
+
+    def _fence(self, tx: Transaction, conversation_id: str, device_ids: tuple[str, ...]) -> bool:
+        """Whether the devices have changed: then what is in flight may be refused, and must not be overtaken."""
+        last = tx.get(FANOUTS, conversation_id)
+        if last is not None and last.device_ids == device_ids:
+            return False
+        tx.put(FANOUTS, conversation_id, Fanout(device_ids=device_ids))
+        return last is not None
 
     def _seal(self, tx: Transaction, outgoing: sealing.Outgoing, targets: list[sealing.Target]) -> sealing.Sealed:
         try:

@@ -181,11 +181,14 @@ class Transmission:
                     await core.flight_changed.wait()
                 continue
             rows = await core.do(partial(_rows, wanted=sequences))
-            for sequence, outgoing in rows:
-                await self._put(connection, sequence, outgoing)
-            gone = set(sequences) - {sequence for sequence, _ in rows}
-            for sequence in gone:
+            for sequence in set(sequences) - {sequence for sequence, _ in rows}:
                 core.flight.remove(sequence)
+            for index, (sequence, outgoing) in enumerate(rows):
+                left = len(rows) - index
+                if outgoing.fence and core.flight.flying > left:
+                    core.flight.hold_back([number for number, _ in rows[index:]])
+                    break
+                await self._put(connection, sequence, outgoing)
 
     async def _put(self, connection: Connection, sequence: int, outgoing: Outgoing) -> None:
         parts = split(outgoing.frame, connection.max_message)

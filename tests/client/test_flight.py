@@ -107,6 +107,22 @@ def test_what_is_refused_goes_again_before_anything_new() -> None:
     assert flight.take(0.0) == [1, 2, 4, 5]
 
 
+def test_what_is_fenced_waits_for_all_before_it() -> None:
+    flight = Flight()
+    for number in range(5):
+        flight.add(number, f"m{number}", ready=True)
+    assert flight.take(0.0) == [0, 1, 2, 3, 4]
+    flight.hold_back([2, 3, 4])
+    assert flight.flying == 2
+    assert flight.take(0.0) == []
+    flight.remove(0)
+    assert flight.take(0.0) == []
+    flight.again(1)
+    assert flight.take(0.0) == [1], "refused: it goes first, and the fence holds"
+    flight.remove(1)
+    assert flight.take(0.0) == [2, 3, 4]
+
+
 def test_a_supplement_is_answered_after_its_message() -> None:
     flight = Flight()
     flight.add(1, "m", ready=True)
