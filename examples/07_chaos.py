@@ -19,7 +19,7 @@ from supervision import (
 )
 from supervision.testing import run_seeded
 
-LINES = 40
+LINES = 20
 
 
 # region: requests
@@ -117,7 +117,7 @@ class Archive(GenServer):
 async def monkey(system: System, random: Random) -> None:
     """Kills one actor of the tree after the other, for ever."""
     while True:
-        await trio.sleep(random.uniform(0.01, 0.1))
+        await trio.sleep(random.uniform(0.01, 0.05))
         victim = system.whereis(random.choice(["archive", "room"]))
         if victim is not None:
             victim.kill()

@@ -95,17 +95,24 @@ def test_6_an_old_timer_opens_the_room_and_then_does_not() -> None:
 def test_7_chaos_loses_and_doubles_and_then_does_not() -> None:
     assert lines("07_chaos.py") == [
         "broken: confirmed before it is safe, written as often as it comes",
-        "confirmed: 80 lines; any lost? True; any twice? True",
+        "confirmed: 40 lines; any lost? True; any twice? True",
         "fixed: confirmed when it is safe, written once",
-        "confirmed: 80 lines; any lost? False; any twice? False",
+        "confirmed: 40 lines; any lost? False; any twice? False",
     ]
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", sorted({*PROGRAMS} - {"07_chaos.py"}))
 def test_every_order_of_tasks_prints_the_same(name: str) -> None:
     expected = printed(name)
     for seed in range(2, SEEDS + 1):
         assert printed(name, seed) == expected, f"with seed {seed}"
+
+
+def test_no_chaos_breaks_the_careful_room() -> None:
+    """The careless one survives a seed now and then: chaos finds faults, it does not find all of them each time."""
+    fixed = printed("07_chaos.py").partition("fixed")[2]
+    for seed in range(2, SEEDS + 1):
+        assert printed("07_chaos.py", seed).partition("fixed")[2] == fixed, f"with seed {seed}"
 
 
 @pytest.mark.parametrize("name", ["01_plain_trio.py", "07_chaos.py"])
