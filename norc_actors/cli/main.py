@@ -63,12 +63,12 @@ def root(
     """See `HELP`; without this callback Typer would not show the program's own options."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], commands: typer.Typer = app, name: str = "norc") -> int:
     """Run one command and return its exit code; whatever happens is told, nothing is raised."""
     own = list(arguments[: arguments.index("--")]) if "--" in arguments else list(arguments)
     out = Output(json="--json" in own)
     try:
-        result = app(args=list(arguments), prog_name="norc", standalone_mode=False)
+        result = commands(args=list(arguments), prog_name=name, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         out.note("")
         return Exit.INTERRUPTED

@@ -13,8 +13,9 @@ from rich.console import Console
 from norc_actors.cli.demo import plan
 from norc_actors.cli.demo.report import record, render
 from norc_actors.cli.demo.run import FLOW_SECONDS, Settings, play
-from norc_actors.cli.errors import UsageError, explain
+from norc_actors.cli.errors import UsageError
 from norc_actors.cli.exits import Exit
+from norc_actors.cli.main import run
 from norc_actors.limits import MAX_TEXT_BYTES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -51,18 +52,9 @@ def demo(
     """A node and four devices under fire; every message accounted for."""
     console = Console(stderr=json)
     chosen = secrets.randbelow(10**6) if seed is None else seed
-    try:
-        texts = lines_of(text) if text else plan.own_lines(chosen)
-        settings = Settings(texts=texts, seed=chosen, capture=capture, folder=folder, flow_seconds=seconds)
-        outcome = trio.run(play, settings, console)
-    except Exception as error:
-        failure = explain(error)
-        if failure is None:
-            raise
-        console.print(
-            f"The demo could not be played: {failure.what}\n  -> {failure.next}", style="red", highlight=False
-        )
-        raise typer.Exit(failure.exit or Exit.FAILED) from error
+    texts = lines_of(text) if text else plan.own_lines(chosen)
+    settings = Settings(texts=texts, seed=chosen, capture=capture, folder=folder, flow_seconds=seconds)
+    outcome = trio.run(play, settings, console)
     if json:
         sys.stdout.write(json_module.dumps(record(outcome)) + "\n")
     else:
@@ -71,4 +63,4 @@ def demo(
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run(sys.argv[1:], app, "python -m norc_actors.cli.demo"))

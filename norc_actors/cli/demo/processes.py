@@ -50,7 +50,7 @@ class NodeProcess:
                     await trio.sleep(0.05)
                 else:
                     return
-        raise ProcessError("The node did not come up.", f"Look at {self.log}")
+        raise ProcessError("The node did not come up.", f"Look at {self.log}.")
 
     async def ask(self, request: JsonObject) -> JsonObject:
         """One request through the control socket."""
@@ -87,7 +87,7 @@ class NodeProcess:
         code = self._process.poll()
         if code != 0:
             how = "was still there after 30 s" if code is None else f"ended with {code}"
-            raise ProcessError(f"Told to stop, the node {how}.", f"Look at {self.log}")
+            raise ProcessError(f"Told to stop, the node {how}.", f"Look at {self.log}.")
 
     def abandon(self) -> None:
         """Make sure that nothing stays behind."""
@@ -128,7 +128,7 @@ class DeviceProcess:
         try:
             await self._process.stdin.send_all(encode({"command": command, **fields}))
         except trio.BrokenResourceError as error:
-            raise ProcessError(f"{self.device.value} has ended.", f"Look at {self.log}") from error
+            raise ProcessError(f"{self.device.value} has ended.", f"Look at {self.log}.") from error
 
     async def expect(self, event: str, within: float = 60.0) -> JsonObject:
         """The next answer, which must be this one."""
@@ -136,8 +136,8 @@ class DeviceProcess:
             answer = await self._expected.receive()
             if answer["event"] == event:
                 return answer
-            raise ProcessError(f"{self.device.value}: {answer.get('what', answer)}", f"Look at {self.log}")
-        raise ProcessError(f"{self.device.value} did not answer {event!r} within {within:g} s.", f"Look at {self.log}")
+            raise ProcessError(f"{self.device.value}: {answer.get('what', answer)}", f"Look at {self.log}.")
+        raise ProcessError(f"{self.device.value} did not answer {event!r} within {within:g} s.", f"Look at {self.log}.")
 
     async def report_to(self, ledger: Ledger, beat: Callable[[], None]) -> None:
         """Read what the device says until it ends; `beat` is called after each entry into the ledger."""
@@ -163,7 +163,7 @@ class DeviceProcess:
         await self.command("close")
         await self.expect("closed")
         if await self._process.wait() != 0:
-            raise ProcessError(f"{self.device.value} ended with an error.", f"Look at {self.log}")
+            raise ProcessError(f"{self.device.value} ended with an error.", f"Look at {self.log}.")
 
     def abandon(self) -> None:
         """Make sure that nothing stays behind."""

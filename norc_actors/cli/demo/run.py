@@ -28,7 +28,7 @@ from norc_actors.cli.demo.ledger import Ledger
 from norc_actors.cli.demo.plan import Conversation, Device, Kill, Line
 from norc_actors.cli.demo.processes import DeviceProcess, NodeProcess
 from norc_actors.cli.demo.report import Outcome
-from norc_actors.cli.errors import CliError
+from norc_actors.cli.errors import CliError, explain
 from norc_actors.cli.init import GENEROUS, make_server
 from norc_actors.cli.output import JsonValue
 
@@ -61,8 +61,12 @@ async def play(settings: Settings, console: Console) -> Outcome:
     stage = Stage(settings, folder, console)
     try:
         outcome = await stage.play()
-    except CliError as error:
-        raise CliError(error.what, f"{error.advice}. Everything is in {folder}", code=error.code) from error
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        where = f"{failure.next} Everything is in {folder}"
+        raise CliError(failure.what, where, code=failure.code, exit_code=failure.exit) from error
     finally:
         stage.abandon()
     if outcome.good and settings.folder is None:

@@ -7,6 +7,9 @@ them on the server's disk, in a log at the lowest level or in a profile file is 
 import base64
 import io
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +19,12 @@ import trio
 from rich.console import Console
 
 from norc_actors.cli import main as cli
+from norc_actors.cli.control import ask
 from norc_actors.cli.demo import plan
 from norc_actors.cli.demo.plan import Device
 from norc_actors.cli.demo.report import Outcome
 from norc_actors.cli.demo.run import Settings, play
+from norc_actors.cli.errors import CliError
 from norc_actors.cli.exits import Exit
 from norc_actors.cli.inspect import split
 from norc_actors.client.profile import open_profile
@@ -74,6 +79,22 @@ def test_everything_that_was_to_die_died(played: Played) -> None:
 
 def test_the_tree_counted_the_restarts(played: Played) -> None:
     assert '"restarts": 1' in str(played.outcome.trees[0]).replace("'", '"')
+
+
+def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "norc_actors.cli.demo", "--keep", str(tmp_path / "work"), "--seconds", "600"]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert demo.stdout is not None
+    with demo, demo.stdout:
+        for line in demo.stdout:
+            if line.startswith("Everybody is in"):
+                break
+        demo.send_signal(signal.SIGINT)
+        rest = demo.stdout.read()
+    assert demo.returncode == Exit.INTERRUPTED, rest
+    assert "Traceback" not in rest
+    with pytest.raises(CliError, match="No node runs"):
+        ask(tmp_path / "work" / "server", {"command": "status"})
 
 
 def traces_of_the_marker() -> list[bytes]:
