@@ -1,11 +1,13 @@
-"""Virtual time and a seeded order of tasks: one seed, one run (row A35, its small half).
+"""Virtual time and an order of tasks that is somebody's decision, not chance (row A35).
 
-Trio runs the tasks of one batch in random order. Here that order comes from the seed, so a test that fails for a seed
+Trio runs the tasks of one batch in random order. Here that order comes from outside, so a test that fails for a seed
 fails for it again. This is the one place that uses a private part of Trio: the same switch that pytest-trio throws for
-Hypothesis.
+Hypothesis (decision 007).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from random import Random
 from typing import TypeVar
 
 import trio
@@ -23,16 +25,33 @@ def run_seeded(
     instruments: Sequence[trio.abc.Instrument] = (),
 ) -> T:
     """`trio.run` on virtual time with the schedule of `seed`; `TooSlowError` after `limit` virtual seconds."""
+    return run_in_order(async_fn, Random(seed), limit=limit, instruments=instruments)
+
+
+def run_in_order(
+    async_fn: Callable[[], Awaitable[T]],
+    order: Random,
+    *,
+    limit: float,
+    instruments: Sequence[trio.abc.Instrument] = (),
+) -> T:
+    """The same, with `order.shuffle` called on each batch of tasks, oldest first; the last of the list runs first."""
 
     async def main() -> T:
         with trio.fail_after(limit):
             return await async_fn()
 
-    before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r.getstate()  # noqa: SLF001 - see above
-    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # noqa: SLF001
-    trio_run._r.seed(seed)  # noqa: SLF001
-    try:
+    with _order_by(order):
         return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0), instruments=instruments)
+
+
+@contextmanager
+def _order_by(order: Random) -> Iterator[None]:
+    before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r  # noqa: SLF001 - see above
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # noqa: SLF001
+    trio_run._r = order  # noqa: SLF001
+    try:
+        yield
     finally:
         trio_run._ALLOW_DETERMINISTIC_SCHEDULING = before[0]  # type: ignore[misc]  # noqa: SLF001
-        trio_run._r.setstate(before[1])  # noqa: SLF001
+        trio_run._r = before[1]  # noqa: SLF001
