@@ -8,6 +8,7 @@
 | suites | the table of four suites; hash, HKDF, AEAD under one of them |
 | signatures | labelled Ed25519 and P-256 |
 | kem | X25519 and ML-KEM-768 |
+| kem_providers | which library computes ML-KEM-768 |
 | sessions | the end-to-end key schedule, wraps and content |
 | padding | size buckets of messages |
 | passphrase | Argon2id |

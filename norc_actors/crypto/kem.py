@@ -7,17 +7,17 @@ Rules
   rejection), which the key commitment or the AEAD then catches.
 - In a hybrid suite both results enter the key; nothing here falls back to one of them.
 
-`encapsulate` is the one place of the pure core whose randomness is not passed in: the library offers no derandomised
-form, so tests use recorded ciphertexts (docs/decisions/021).
+`encapsulate` is the one place of the pure core whose randomness is not passed in: the libraries offer no derandomised
+form, so tests use recorded ciphertexts (docs/decisions/021). Which library computes is `kem_providers.py`'s.
 """
 
 import nacl.bindings
 import nacl.exceptions
-from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 
 from norc_actors.ids import Random
 
 from .errors import BadKeyError
+from .kem_providers import DEFAULT, KemProvider
 
 X25519_BYTES = 32
 MLKEM_SEED_BYTES = 64
@@ -52,20 +52,19 @@ def mlkem_seed(random: Random) -> bytes:
     return random(MLKEM_SEED_BYTES)
 
 
-def mlkem_public(seed: bytes) -> bytes:
+def mlkem_public(seed: bytes, provider: KemProvider = DEFAULT) -> bytes:
     """The encapsulation key of a seed, 1184 bytes."""
-    return _mlkem_private(seed).public_key().public_bytes_raw()
+    return provider.public_key(_checked(seed))
 
 
-def encapsulate(public_key: bytes) -> tuple[bytes, bytes]:
+def encapsulate(public_key: bytes, provider: KemProvider = DEFAULT) -> tuple[bytes, bytes]:
     """(ciphertext of 1088 bytes, secret of 32) to an encapsulation key; `BadKeyError` if it fails FIPS 203's checks."""
     if len(public_key) != MLKEM_PUBLIC_BYTES:
         raise BadKeyError("an ML-KEM-768 public key has 1184 bytes")
     try:
-        secret, ciphertext = MLKEM768PublicKey.from_public_bytes(public_key).encapsulate()
+        return provider.encapsulate(public_key)
     except ValueError as error:
         raise BadKeyError("the ML-KEM-768 public key is out of range") from error
-    return ciphertext, secret
 
 
 def check_mlkem_public(public_key: bytes) -> None:
@@ -73,14 +72,14 @@ def check_mlkem_public(public_key: bytes) -> None:
     encapsulate(public_key)
 
 
-def decapsulate(seed: bytes, ciphertext: bytes) -> bytes:
+def decapsulate(seed: bytes, ciphertext: bytes, provider: KemProvider = DEFAULT) -> bytes:
     """The 32-byte secret; `BadKeyError` for a wrong length. A foreign ciphertext gives a secret nobody else has."""
     if len(ciphertext) != MLKEM_CIPHERTEXT_BYTES:
         raise BadKeyError("an ML-KEM-768 ciphertext has 1088 bytes")
-    return _mlkem_private(seed).decapsulate(ciphertext)
+    return provider.decapsulate(_checked(seed), ciphertext)
 
 
-def _mlkem_private(seed: bytes) -> MLKEM768PrivateKey:
+def _checked(seed: bytes) -> bytes:
     if len(seed) != MLKEM_SEED_BYTES:
         raise BadKeyError("an ML-KEM-768 private key is kept as its 64-byte seed")
-    return MLKEM768PrivateKey.from_seed_bytes(seed)
+    return seed
