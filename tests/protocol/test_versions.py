@@ -9,11 +9,16 @@ from hypothesis import strategies as st
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.versions import (
     NORC_C,
+    NORC_F,
+    NORC_T,
+    Policies,
     check_choice,
     check_remembered,
     compatibility_table,
     negotiate,
+    negotiate_pair,
     parse_version,
+    remember,
     version_text,
 )
 from tests.support.vectors import section
@@ -127,6 +132,95 @@ def test_remembered() -> None:
     with pytest.raises(ProtocolError) as caught:
         check_remembered("2.0", "1.1")
     assert caught.value.code is Code.DOWNGRADE
+
+
+@given(st.lists(_VERSIONS, min_size=1, max_size=6))
+def test_the_highest_is_remembered(completed: list[str]) -> None:
+    remembered: str | None = None
+    for version in completed:
+        remembered = remember(remembered, version)
+    assert remembered is not None
+    assert parse_version(remembered) == max(map(parse_version, completed))
+    check_remembered(remembered, remembered)
+
+
+# What each policy refuses, written out by hand: (our list, their list) → the result if nothing refuses, and the words
+# that describe each refusal. "-" stands before a policy that refuses while it is unset.
+POLICY_CASES: list[tuple[list[str], list[str], tuple[str, bool], set[str]]] = [
+    (["2.0"], ["2.0"], ("2.0", False), set()),
+    (["1.0", "1.1", "2.0"], ["1.0", "1.1"], ("1.1", True), {"-allow_downgrade"}),
+    (["1.0", "1.1"], ["1.0", "1.1", "2.0"], ("1.1", True), set()),
+    (["2.0"], ["1.1"], ("1.1", True), {"-allow_amc_bridge", "-allow_downgrade"}),
+    (["1.1"], ["2.0"], ("1.1", True), {"-allow_amc_bridge"}),
+    (["2.0", "2.1"], ["2.0"], ("2.0", False), {"require_latest_minor"}),
+    (["2.0"], ["2.0", "2.1"], ("2.0", False), set()),
+    (["1.0", "1.1", "2.0"], ["1.0"], ("1.0", True), {"-allow_downgrade", "require_latest_minor"}),
+    (["1.0", "3.0"], ["1.0"], ("1.0", True), {"enforce_amc", "-allow_downgrade"}),
+    (["1.0"], ["1.0", "3.0"], ("1.0", True), {"enforce_amc"}),
+    (["1.0", "1.2", "3.0"], ["1.0", "1.1"], ("1.0", True), {"enforce_amc", "-allow_downgrade", "require_latest_minor"}),
+    (["2.0", "2.2"], ["2.1"], ("2.1", False), {"-allow_amc_bridge", "require_latest_minor"}),
+]
+
+
+@pytest.mark.parametrize("case", POLICY_CASES, ids=lambda case: f"{','.join(case[0])} and {','.join(case[1])}")
+@pytest.mark.parametrize("settings", list(itertools.product((False, True), repeat=4)))
+def test_every_combination_of_policies(
+    case: tuple[list[str], list[str], tuple[str, bool], set[str]], settings: tuple[bool, ...]
+) -> None:
+    """Row B14: all 16 combinations over every kind of pair of lists."""
+    ours, theirs, result, refusals = case
+    names = ("enforce_amc", "allow_downgrade", "require_latest_minor", "allow_amc_bridge")
+    chosen = dict(zip(names, settings, strict=True))
+    refused = any(chosen[word.lstrip("-")] != word.startswith("-") for word in refusals)
+    if refused:
+        with pytest.raises(ProtocolError) as caught:
+            Policies(**chosen).negotiate(ours, theirs)
+        assert caught.value.code is Code.NO_COMPATIBLE_VERSION
+    else:
+        assert Policies(**chosen).negotiate(ours, theirs) == result
+
+
+@given(_LISTS, _LISTS, st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()))
+def test_policies_only_refuse(ours: list[str], theirs: list[str], settings: tuple[bool, ...]) -> None:
+    amc, downgrade, minor, bridge = settings
+    policies = Policies(enforce_amc=amc, allow_downgrade=downgrade, require_latest_minor=minor, allow_amc_bridge=bridge)
+    try:
+        result = policies.negotiate(ours, theirs)
+    except ProtocolError as error:
+        assert error.code is Code.NO_COMPATIBLE_VERSION  # noqa: PT017 - one of two outcomes
+    else:
+        assert result == _result(ours, theirs, bridge)
+
+
+def test_pairs_of_servers() -> None:
+    """Row B9: both versions of a link, each from its own lists, never further apart than one major."""
+    pair = negotiate_pair((NORC_F, NORC_T), (("1.2", "2.0"), ("1.0", "1.1")))
+    assert (pair.norc_f, pair.norc_t, pair.compatibility_mode) == ("2.0", "1.1", False)
+    older = negotiate_pair((NORC_F, NORC_T), (("1.0", "1.2"), ("1.0",)))
+    assert (older.norc_f, older.norc_t, older.compatibility_mode) == ("1.2", "1.0", True)
+    for ours, theirs in (
+        ((["2.0"], ["1.1"]), (["1.2"], ["1.1"])),  # no norc_f in common
+        ((["2.0"], ["1.1"]), (["2.0"], ["1.0"])),  # no norc_t in common
+        ((["3.0"], ["1.1"]), (["3.0"], ["1.1"])),  # each for itself, but no pair
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            negotiate_pair(ours, theirs)
+        assert caught.value.code is Code.PROTOCOL_VERSION
+    with pytest.raises(ProtocolError) as caught:
+        negotiate_pair((["2"], ["1.1"]), (["2.0"], ["1.1"]))
+    assert caught.value.code is Code.MALFORMED
+    assert negotiate_pair((["2.0"], ["1.1"]), (["1.2"], ["1.1"]), Policies(allow_amc_bridge=True)).norc_f == "1.2"
+
+
+@pytest.mark.parametrize("f", range(5))
+@pytest.mark.parametrize("t", range(5))
+def test_every_pair_of_majors_between_servers(f: int, t: int) -> None:
+    lists = ([f"{f}.0"], [f"{t}.0"])
+    if abs(f - t) <= 1:
+        assert negotiate_pair(lists, lists).norc_t == f"{t}.0"
+    else:
+        with pytest.raises(ProtocolError):
+            negotiate_pair(lists, lists)
 
 
 def test_the_published_table_is_the_rule() -> None:
