@@ -23,7 +23,7 @@ from norc_actors.client.directory import Directory
 from norc_actors.client.events import Event, IntegrityAlert, StatusChanged
 from norc_actors.client.model import MessageStatus, RecipientStatus, Status
 from norc_actors.client.records import OUTBOX, SENT, Outgoing, SentMessage, Target, expiry
-from norc_actors.client.sending import Sending
+from norc_actors.client.sending import Sending, outgoing_of
 from norc_actors.client.transaction import Transaction
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.protocol import sealing
@@ -115,7 +115,7 @@ class Outbox:
         kept = tuple(target for target in record.targets if target.device_id not in gone)
         record = msgspec.structs.replace(record, targets=(*kept, *_listed(targets)))
         tx.put(SENT, outgoing.message_id, record, expires=expiry(now_us))
-        tx.replace(OUTBOX, sequence, msgspec.structs.replace(outgoing, frame=encode(updated)))
+        tx.replace(OUTBOX, sequence, outgoing_of(updated))
         change.again.append(sequence)
         return change
 

@@ -11,7 +11,6 @@
 | revocation | user/signed_by | the last revocation of a signer's chain |
 | out · in | user/device · user/device/session | end-to-end sessions, sending and receiving |
 | chain_out · chain_in | conversation · user/device/conversation/chain | chain heads |
-| fanout | conversation | for which devices its last message was made |
 | last_chain | user/device/conversation | the chain last seen of a device |
 | refused | user/device/message | a message that was refused for good, so that it is shown once |
 | conversation · state | id · id/epoch | verified states |
@@ -217,15 +216,9 @@ class Outgoing(_Record, frozen=True, kw_only=True, omit_defaults=True):
     draft: Draft | None = None
     frame: bytes = b""
     supplement: bool = False
-    fence: bool = False
-    """It is for other devices than the message before it in its conversation: it leaves when those before it are
-    answered."""
-
-
-class Fanout(_Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The devices for which the last message of a conversation was made."""
-
-    device_ids: tuple[str, ...]
+    conversation_id: str = ""
+    fanout: bytes = b""
+    """A hash of the devices that it is for; empty for drafts and supplements."""
 
 
 class Incoming(_Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -273,7 +266,6 @@ REVOCATIONS = Kind("revocation", Revocation)
 OUT_SESSIONS = Kind("out", State)
 IN_SESSIONS = Kind("in", State)
 OUT_CHAINS = Kind("chain_out", State)
-FANOUTS = Kind("fanout", Fanout)
 IN_CHAINS = Kind("chain_in", State)
 CONVERSATIONS = Kind("conversation", Conversation)
 STATES = Kind("state", SignedState)

@@ -5,8 +5,6 @@ Rules
   commit are the bytes sent. What was finished is never made again: a retry sends the same bytes.
 - A message is encrypted to all active devices of all members and to this user's other devices, each vouched for by a
   pinned key. Devices, sessions, states that are missing are needs; a member whose key is not the pinned one ends it.
-- A message for other devices than the one before it is fenced: it leaves once that one is answered, which may be with a
-  refusal of its device list. So the order of a chain holds at the server, too.
 - Messages of one lane (a direct peer, or a conversation) are finished in the order in which they were given: while a
   draft
   waits in a lane, whatever comes after it waits too.
@@ -26,7 +24,6 @@ from norc_actors.client.needs import FinalError, Need, WantingError
 from norc_actors.client.records import (
     CONVERSATIONS,
     DAY,
-    FANOUTS,
     LANES,
     OUT_CHAINS,
     OUT_SESSIONS,
@@ -34,7 +31,6 @@ from norc_actors.client.records import (
     PINS,
     SENT,
     Draft,
-    Fanout,
     Lane,
     Outgoing,
     SentMessage,
@@ -44,6 +40,7 @@ from norc_actors.client.records import (
     join,
 )
 from norc_actors.client.transaction import Transaction
+from norc_actors.crypto.suites import SUITES
 from norc_actors.ids import MessageId, Random
 from norc_actors.protocol import conversations as rules
 from norc_actors.protocol import sealing
@@ -51,7 +48,7 @@ from norc_actors.protocol.chains import SendingChain
 from norc_actors.protocol.codec import encode
 from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice, without_duplicates
 from norc_actors.protocol.errors import ProtocolError
-from norc_actors.protocol.messages import Classification, Inner
+from norc_actors.protocol.messages import Classification, Inner, MessageSend
 from norc_actors.protocol.prekeys import PrekeyRefusedError
 from norc_actors.protocol.sessions import NoCommonSuiteError, SendingSession, open_session
 
@@ -156,16 +153,7 @@ class Sending:
             targets=listed,
         )
         tx.put(SENT, message_id, finished, expires=expiry(now_us))
-        fence = self._fence(tx, state.conversation_id, tuple(sorted(target.device_id for target in listed)))
-        return Outgoing(message_id=message_id, frame=encode(sealed.message), fence=fence)
-
-    def _fence(self, tx: Transaction, conversation_id: str, device_ids: tuple[str, ...]) -> bool:
-        """Whether the devices have changed: then what is in flight may be refused, and must not be overtaken."""
-        last = tx.get(FANOUTS, conversation_id)
-        if last is not None and last.device_ids == device_ids:
-            return False
-        tx.put(FANOUTS, conversation_id, Fanout(device_ids=device_ids))
-        return last is not None
+        return outgoing_of(sealed.message)
 
     def _seal(self, tx: Transaction, outgoing: sealing.Outgoing, targets: list[sealing.Target]) -> sealing.Sealed:
         try:
@@ -292,6 +280,17 @@ class Sending:
             expires = session.expires_at // DAY + 1
             key = join(session.target_user, session.target_device)
             tx.put(OUT_SESSIONS, key, State(state=session.to_map()), expires=expires)
+
+
+def outgoing_of(message: MessageSend) -> Outgoing:
+    """A finished message as the outbox keeps it."""
+    devices = "".join(sorted(message.encrypted_keys)).encode()
+    return Outgoing(
+        message_id=message.message_id,
+        frame=encode(message),
+        conversation_id=message.conversation_id,
+        fanout=SUITES["0001"].hash(devices)[:8],
+    )
 
 
 def _inner(draft: Draft) -> Inner:

@@ -4,6 +4,8 @@ Two tasks: `prepare` finishes drafts, asking for what they need, and lives as lo
 finished, and lives as long as a connection. Answers are decided by `outbox` and change the flight after their commit.
 
 Rules
+- A message for other devices than the one before it in its conversation leaves once that one is answered, which may be
+  with a refusal of its device list. So the order of a chain holds at the server, too.
 - One resolution runs per need; drafts of other lanes go on meanwhile.
 - A draft whose need was answered but that still needs it is tried again a few times (a device may be enrolled but
   without prekeys yet), then fails.
@@ -174,6 +176,7 @@ class Transmission:
     async def pump(self, connection: Connection) -> None:
         """Send what is finished, in order and within the window, until cancelled."""
         core = self._core
+        written: dict[str, bytes] = {}
         while True:
             sequences = core.flight.take(trio.current_time())
             if not sequences:
@@ -184,10 +187,12 @@ class Transmission:
             for sequence in set(sequences) - {sequence for sequence, _ in rows}:
                 core.flight.remove(sequence)
             for index, (sequence, outgoing) in enumerate(rows):
-                left = len(rows) - index
-                if outgoing.fence and core.flight.flying > left:
+                other = written.get(outgoing.conversation_id, outgoing.fanout) != outgoing.fanout
+                if other and outgoing.fanout and core.flight.flying > len(rows) - index:
                     core.flight.hold_back([number for number, _ in rows[index:]])
                     break
+                if outgoing.fanout:
+                    written[outgoing.conversation_id] = outgoing.fanout
                 await self._put(connection, sequence, outgoing)
 
     async def _put(self, connection: Connection, sequence: int, outgoing: Outgoing) -> None:

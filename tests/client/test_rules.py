@@ -356,8 +356,8 @@ def test_a_stale_list_adds_and_takes_off_devices_and_leaves_the_rest(world: Worl
         assert peer.texts() == ["hello"]
     (following,) = alice.say(BOB, "next")
     assert set(following.encrypted_keys) == set(again.encrypted_keys)
-    alice.say(BOB, "and the next")
-    assert [row.fence for _, row in alice.look(lambda tx: tx.queue(OUTBOX))] == [False, True, False]
+    one, two = (row for _, row in alice.look(lambda tx: tx.queue(OUTBOX)))
+    assert one.fanout == two.fanout
 
 
 def test_another_user_key_is_refused_until_a_person_accepts_it(world: World, alice: Peer, bob: Peer) -> None:
