@@ -2,6 +2,7 @@
 
 import json as json_module
 import secrets
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,4 +64,6 @@ def demo(
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # either way, the processes that this one started end with it
+        signal.signal(number, signal.default_int_handler)
     sys.exit(run(sys.argv[1:], app, "python -m norc_actors.cli.demo"))

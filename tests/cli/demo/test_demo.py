@@ -81,7 +81,8 @@ def test_the_tree_counted_the_restarts(played: Played) -> None:
     assert '"restarts": 1' in str(played.outcome.trees[0]).replace("'", '"')
 
 
-def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_everything(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "norc_actors.cli.demo", "--keep", str(tmp_path / "work"), "--seconds", "600"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
@@ -89,8 +90,8 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
         for line in demo.stdout:
             if line.startswith("Everybody is in"):
                 break
-        demo.send_signal(signal.SIGINT)
-        rest = demo.stdout.read()
+        demo.send_signal(number)
+        rest, _ = demo.communicate(timeout=60)
     assert demo.returncode == Exit.INTERRUPTED, rest
     assert "Traceback" not in rest
     with pytest.raises(CliError, match="No node runs"):
