@@ -3,12 +3,13 @@
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout
-from functools import cache, partial
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
-from inspect import signature
+from inspect import iscoroutinefunction
 from io import StringIO
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import cast
 
 from supervision.testing import run_seeded
@@ -19,22 +20,40 @@ PROGRAMS = tuple(path.name for path in sorted(EXAMPLES.glob("*.py")))
 REGION = re.compile(r"^ *# region: (\w+)\n(.*?)^ *# endregion$", re.MULTILINE | re.DOTALL)
 
 
+def main_of(name: str) -> Callable[..., Awaitable[None] | None]:
+    """The function `main` of a program; it is not async if it calls `trio.run` itself."""
+    return cast("Callable[..., Awaitable[None] | None]", module_of(name).main)
+
+
 @cache
-def main_of(name: str) -> Callable[..., Awaitable[None]]:
-    """The function `main` of a program; it takes a seed if the program rolls dice of its own."""
+def module_of(name: str) -> ModuleType:
+    """A program, loaded from its file."""
     spec = spec_from_file_location(f"example_{name.removesuffix('.py')}", EXAMPLES / name)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    return cast("Callable[..., Awaitable[None]]", module.main)
+    return module
 
 
-def printed(name: str, seed: int = 1) -> str:
-    """What the program prints, run on virtual time with the order of tasks (and the dice) of this seed."""
+@cache
+def printed(name: str) -> str:
+    """What the program prints, run on virtual time."""
     main, into = main_of(name), StringIO()
     with redirect_stdout(into):
-        run_seeded(partial(main, seed) if signature(main).parameters else main, seed)
+        if iscoroutinefunction(main):
+            run_seeded(main, seed=1)
+        else:
+            main()
+    return into.getvalue()
+
+
+async def play(name: str) -> str:
+    """What the program prints, inside a run that is under way."""
+    main, into = main_of(name), StringIO()
+    assert iscoroutinefunction(main)
+    with redirect_stdout(into):
+        await main()
     return into.getvalue()
 
 

@@ -28,9 +28,11 @@ from supervision.testing import (
     LeftOver,
     Probe,
     RefusesToStart,
+    Simulation,
     assert_tree,
     clean_tree,
     run_seeded,
+    simulate,
 )
 from supervision.testing.probe import Asked
 
@@ -195,22 +197,63 @@ async def test_what_is_left_behind_fails_the_test(autojump_clock: trio.testing.M
 
 
 # region: seeds
+async def two_join_at_once() -> list[int]:
+    async with clean_tree(house(room())) as (system, house_ref):
+        probes = [await Probe.start(house_ref) for _ in range(2)]
+        places: list[int] = []
+
+        async def join(probe: Probe) -> None:
+            places.append(await system.ref("room").call(Join(probe.ref)))
+
+        async with trio.open_nursery() as nursery:
+            for probe in probes:
+                nursery.start_soon(join, probe)
+        return places
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_two_who_join_at_once_both_get_in(seed: int) -> None:
-    async def both() -> None:
-        async with clean_tree(house(room())) as (system, house_ref):
-            probes = [await Probe.start(house_ref) for _ in range(2)]
-            places: list[int] = []
+    assert sorted(run_seeded(two_join_at_once, seed)) == [1, 2]
 
-            async def join(probe: Probe) -> None:
-                places.append(await system.ref("room").call(Join(probe.ref)))
 
-            async with trio.open_nursery() as nursery:
-                for probe in probes:
-                    nursery.start_soon(join, probe)
-            assert sorted(places) == [1, 2]
+# endregion
 
-    run_seeded(both, seed)
+
+# region: simulate
+def test_two_who_join_at_once_both_get_in_whatever_the_order() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        places = await two_join_at_once()
+        simulation.record(f"places {places}")
+        assert sorted(places) == [1, 2]
+
+    results = simulate(scenario, seeds=range(100))
+    assert results.runs == 100
+
+
+# endregion
+
+
+# region: network
+async def greet(simulation: Simulation) -> None:
+    """A greeting crosses a network that is cut for a while."""
+    network = simulation.network
+    listener = network.listen("server")
+    network.partition({"client"}, {"server"})
+
+    async def heal_later() -> None:
+        await trio.sleep(simulation.random.uniform(0, 10))
+        network.heal()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heal_later)
+        async with await network.connect("client", "server") as client, await listener.accept() as server:
+            await client.send_all(b"hello")
+            await client.send_eof()
+            assert b"".join([part async for part in server]) == b"hello"
+
+
+def test_a_greeting_arrives_when_the_network_is_whole_again() -> None:
+    simulate(greet, seeds=range(50))
 
 
 # endregion

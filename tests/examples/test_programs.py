@@ -1,15 +1,20 @@
 """Each program of `examples/` shows what its page says, whatever the order in which Trio runs its tasks."""
 
 import os
+import re
 import subprocess
 import sys
+from functools import partial
+from typing import Any
 
 import pytest
 
-from .programs import EXAMPLES, PROGRAMS, ROOT, printed
+from supervision.testing import Simulation, simulate
+
+from .programs import EXAMPLES, PROGRAMS, ROOT, module_of, play, printed
 
 SEEDS = int(os.environ.get("EXAMPLE_SEEDS", "200"))
-"""Orders of tasks that each program is run in."""
+"""Simulated runs of each program."""
 
 
 def lines(name: str) -> list[str]:
@@ -101,18 +106,45 @@ def test_7_chaos_loses_and_doubles_and_then_does_not() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", sorted({*PROGRAMS} - {"07_chaos.py"}))
+def test_8_one_run_in_many_writes_a_line_twice_and_then_none() -> None:
+    said = lines("08_simulation.py")
+    assert [said[0], *said[3:]] == [
+        "broken: a task of its own for each line",
+        "replayed: the same trace",
+        "fixed: who comes twice waits for the first",
+        "100 seeds, 0 failed",
+    ]
+    kept = re.fullmatch(r"on the disk: \[(.*)\]", said[1])
+    assert kept is not None
+    assert len(kept[1].split(", ")) == 6
+    assert re.fullmatch(r"found by seed \d+, made smaller: \d+/\S*", said[2])
+
+
+@pytest.mark.parametrize("name", sorted({*PROGRAMS} - {"07_chaos.py", "08_simulation.py"}))
 def test_every_order_of_tasks_prints_the_same(name: str) -> None:
     expected = printed(name)
-    for seed in range(2, SEEDS + 1):
-        assert printed(name, seed) == expected, f"with seed {seed}"
+
+    async def scenario(_: Simulation) -> None:
+        assert await play(name) == expected
+
+    simulate(scenario, seeds=range(SEEDS))
 
 
 def test_no_chaos_breaks_the_careful_room() -> None:
-    """The careless one survives a seed now and then: chaos finds faults, it does not find all of them each time."""
-    fixed = printed("07_chaos.py").partition("fixed")[2]
-    for seed in range(2, SEEDS + 1):
-        assert printed("07_chaos.py", seed).partition("fixed")[2] == fixed, f"with seed {seed}"
+    program = module_of("07_chaos.py")
+
+    async def scenario(simulation: Simulation) -> None:
+        disk: list[Any] = []
+        confirmed = await program.evening(program.Room, program.Archive, disk, simulation.seed)
+        assert len(confirmed) == len(disk) == 2 * program.LINES
+        assert {line.id for line in disk} == confirmed
+
+    simulate(scenario, seeds=range(SEEDS))
+
+
+def test_no_weather_breaks_the_room_on_the_network() -> None:
+    program = module_of("08_simulation.py")
+    simulate(partial(program.scenario, room=program.Room), seeds=range(SEEDS))
 
 
 @pytest.mark.parametrize("name", ["01_plain_trio.py", "07_chaos.py"])
