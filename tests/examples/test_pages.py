@@ -16,6 +16,7 @@ import pytest
 
 import supervision
 import supervision.testing
+from supervision.testing import simulation
 
 from .programs import BLOCK, EXAMPLES, PROGRAMS, ROOT, filled, printed
 
@@ -85,4 +86,4 @@ def test_every_public_name_is_on_the_map() -> None:
 
 
 def test_every_tool_for_tests_is_explained() -> None:
-    assert not sorted(set(supervision.testing.__all__) - named_on("testing.md"))
+    assert not sorted({*supervision.testing.__all__, *simulation.__all__} - named_on("testing.md"))

@@ -117,7 +117,7 @@ def test_8_one_run_in_many_writes_a_line_twice_and_then_none() -> None:
     kept = re.fullmatch(r"on the disk: \[(.*)\]", said[1])
     assert kept is not None
     assert len(kept[1].split(", ")) == 6
-    assert re.fullmatch(r"found by seed \d+, made smaller: \d+/\S*", said[2])
+    assert re.fullmatch(r"found by seed \d+, made smaller: \d+//\w+:server\.\d+", said[2])
 
 
 @pytest.mark.parametrize("name", sorted({*PROGRAMS} - {"07_chaos.py", "08_simulation.py"}))
