@@ -34,9 +34,11 @@ from norc_actors.client.errors import (
     UnknownUserError,
     UnreachableError,
 )
-from norc_actors.client.events import ConnectionDown, DeviceRevoked, GroupChanged, UserKeyPinned
+from norc_actors.client.events import ConnectionDown, DeviceRevoked, GroupChanged, MessageDelayed, UserKeyPinned
 from norc_actors.client.opening import make_unlock
 from norc_actors.client.profile import open_profile
+from norc_actors.client.records import IN_SESSIONS
+from norc_actors.client.transaction import Ledger
 from norc_actors.limits import MAX_TEXT_BYTES
 from tests.support.clients import next_event, next_message, texts, town
 from tests.support.house import house
@@ -283,6 +285,59 @@ async def test_a_second_program_takes_the_device_over(tmp_path: Path) -> None:
                     await drained(alice)
                 with pytest.raises(DisplacedError):
                     await alice.send(BOB, "x")
+
+
+async def test_a_device_that_lost_its_sessions_is_given_new_keys(tmp_path: Path) -> None:
+    async with town(tmp_path, "alice", "bob") as built, built.open("alice") as alice:
+        async with built.open("bob") as bob:
+            await (await alice.send(BOB, "before")).wait_delivered()
+            assert await texts(bob, 1) == ["before"]
+        for text in ("one", "two"):
+            await (await alice.send(BOB, text)).wait_accepted()
+        forget_sessions(built.path("bob"), built.key_file)
+        async with built.open("bob") as bob:
+            events = bob.events()
+            assert await texts(bob, 3) == ["before", "one", "two"]
+            assert (await next_event(events, MessageDelayed)).sender == ALICE
+            await bob.send(ALICE, "thanks")
+            assert await texts(alice, 1) == ["thanks"]
+        assert await alice.outbox_count() == 0
+
+
+def forget_sessions(path: Path, key_file: Path) -> None:
+    """Take all receiving sessions out of a closed profile."""
+    profile = open_profile(path, make_unlock(None, key_file), os.urandom)
+    ledger = Ledger(profile)
+    transaction = ledger.begin()
+    for key in transaction.all(IN_SESSIONS):
+        transaction.delete(IN_SESSIONS, key)
+    profile.commit(transaction.writes())
+    profile.close()
+
+
+async def test_a_new_reader_takes_over_and_closing_ends_it(tmp_path: Path) -> None:
+    async with town(tmp_path, "alice", "bob") as built, built.open("alice") as alice:
+        async with built.open("bob") as bob:
+            await alice.send_all(BOB, ["one", "two", "three"])
+            first = bob.messages()
+            with trio.fail_after(10):
+                assert (await anext(first)).message_id
+                second = bob.messages()
+                with pytest.raises(StopAsyncIteration):
+                    await anext(first)
+                again = await anext(second)
+            assert isinstance(again, Message)
+            assert again.text == "one"
+            await bob.read(again)
+            await bob.read(again)
+            waiting = bob.messages()
+            stranger = dataclasses.replace(again, message_id="00000000-0000-4000-8000-000000000000")
+            with pytest.raises(UnknownMessageError):
+                await bob.read(stranger)
+        with pytest.raises(StopAsyncIteration):
+            await anext(waiting)
+        async with built.open("bob") as bob:
+            assert await texts(bob, 2) == ["two", "three"]
 
 
 # --- Groups ---

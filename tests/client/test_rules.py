@@ -107,7 +107,7 @@ def deliver(bob: Peer, arriving: list[MessageReceived]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_any_order_with_repetitions_gives_each_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
