@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import trio
 
 from norc_actors.client.errors import (
+    ClockWrongError,
     ConnectionFailedError,
     HandshakeRefusedError,
     ServerKeyChangedError,
@@ -27,7 +28,7 @@ from norc_actors.client.errors import (
 )
 from norc_actors.client.options import Tap
 from norc_actors.ids import Clock, Random, ServerId
-from norc_actors.limits import DEFAULT_MAX_FRAME, HANDSHAKE_SECONDS
+from norc_actors.limits import AUTH_SKEW_SECONDS, DEFAULT_MAX_FRAME, HANDSHAKE_SECONDS
 from norc_actors.net.errors import CertificateError, ClosedError, ConnectError, RefusedError
 from norc_actors.net.websocket import WebSocket, connect_websocket
 from norc_actors.protocol.codec import Received, decode, decode_as, encode
@@ -84,6 +85,15 @@ class Connection:
         self.established = established
         self.heard_at = trio.current_time()
         self.discarded = 0
+
+    def check_clock(self, asked_at: float, answered_at: float) -> None:
+        """`ClockWrongError` if the server's time, told between these two moments, is more than authentication's skew
+        away from both: a slow handshake is no wrong clock."""
+        told = self.established.server_time
+        if told < asked_at - AUTH_SKEW_SECONDS - 1:  # it is told in whole seconds
+            raise ClockWrongError(int(asked_at) - told)
+        if told > answered_at + AUTH_SKEW_SECONDS:
+            raise ClockWrongError(int(answered_at) - told)
 
     # --- Sending ---
 
@@ -179,7 +189,7 @@ async def connect(dial: Dial, *, random: Random, clock: Clock) -> AsyncIterator[
     """Dial, check, shake hands; the connection is closed at the end of the block.
 
     Raises `UnreachableError`, `TlsRefusedError`, `HandshakeRefusedError`, `ServerKeyChangedError`,
-    `VersionRefusedError`, `LostError`.
+    `VersionRefusedError`, `ClockWrongError`, `LostError`.
     """
     try:
         async with connect_websocket(
@@ -191,7 +201,9 @@ async def connect(dial: Dial, *, random: Random, clock: Clock) -> AsyncIterator[
             subprotocols=SUBPROTOCOLS,
             max_message_size=DEFAULT_MAX_FRAME + V2_HEADER.size,
         ) as socket:
+            asked_at = clock()
             connection = Connection(socket, await _shake_hands(socket, dial, random, clock), clock, dial.tap)
+            connection.check_clock(asked_at, clock())
             try:
                 yield connection
             finally:

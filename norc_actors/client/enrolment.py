@@ -22,7 +22,6 @@ from norc_actors.client.connection import Connection, LostError, connect
 from norc_actors.client.errors import (
     AlreadyEnrolledError,
     ClientError,
-    ClockWrongError,
     EnrolmentRefusedError,
     EnrolmentTimeoutError,
     RateLimitedError,
@@ -36,7 +35,7 @@ from norc_actors.client.records import PINS, SELF, SERVER, Pin, Self, ServerPin
 from norc_actors.client.transaction import Ledger, Transaction
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.ids import Clock, DeviceId, Random, UserId, new_uuid
-from norc_actors.limits import AUTH_SKEW_SECONDS, HANDSHAKE_SECONDS, PING_SECONDS
+from norc_actors.limits import HANDSHAKE_SECONDS, PING_SECONDS
 from norc_actors.protocol.auth import sign_auth
 from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import verify_record
@@ -156,9 +155,6 @@ class Enrolment:
         """Connect, pin the server's key, do the task; returns the user key."""
         dial = dial_for(own, server_pin(self._ledger.begin()), tls_for(own), self._tap)
         async with connect(dial, random=self._random, clock=self._clock) as connection:
-            offset = int(self._clock()) - connection.established.server_time
-            if abs(offset) > AUTH_SKEW_SECONDS:
-                raise ClockWrongError(offset)
             await self._commit(lambda tx: pin_shown(tx, connection))
             return await _talk(connection, self._clock, lambda: task(connection, own, Keyring(own)))
 

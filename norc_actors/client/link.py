@@ -27,7 +27,6 @@ from norc_actors.client.core import Core
 from norc_actors.client.errors import (
     AuthenticationRefusedError,
     ClientError,
-    ClockWrongError,
     ConnectionFailedError,
     DeviceRevokedError,
     DisplacedError,
@@ -38,7 +37,7 @@ from norc_actors.client.reader import Reader
 from norc_actors.client.resolver import Resolver
 from norc_actors.client.transmission import Transmission
 from norc_actors.ids import DeviceId, UserId
-from norc_actors.limits import AUTH_SKEW_SECONDS, DEAD_PEER_SECONDS, HANDSHAKE_SECONDS, PING_SECONDS
+from norc_actors.limits import DEAD_PEER_SECONDS, HANDSHAKE_SECONDS, PING_SECONDS
 from norc_actors.protocol.auth import sign_auth
 from norc_actors.protocol.errors import Code
 from norc_actors.protocol.messages import AuthResponse, ErrorMessage, Ping, Pong
@@ -116,7 +115,6 @@ class Link:
             dial = await self._caller.dial()
             async with connect(dial, random=self._core.engine.random, clock=self._core.engine.clock) as connection:
                 await self._caller.pin(connection)
-                self._check_clock(connection)
                 await self._serve(connection)
         except ConnectionFailedError as error:
             return error
@@ -124,11 +122,6 @@ class Link:
         if isinstance(failure, ConnectionFailedError):
             return failure
         return LostError(failure.what if failure is not None else "The connection ended.", retry_after=1.0)
-
-    def _check_clock(self, connection: Connection) -> None:
-        offset = int(self._core.engine.clock()) - connection.established.server_time
-        if abs(offset) > AUTH_SKEW_SECONDS:
-            raise ClockWrongError(offset)
 
     async def _serve(self, connection: Connection) -> None:
         self._failure = None
