@@ -4,6 +4,9 @@ Rules
 - Virtual time: a scenario that sleeps for minutes takes milliseconds here.
 - Every child tells when it starts and when it ends; a killed one is silent, because it gets no chance to speak.
 - After each step the supervisor is asked until it has dealt with everything that happened, its own retries included.
+- A child that keeps refusing to start is tried again all the while, and how often between two lines is up to OTP's
+  scheduler. There, on one core, runner and children tell their lines to one process in turn; so here a child's line
+  waits at a gate until the runner has asked something, or has told a line itself (`Gate`).
 - OTP counts restarts by a clock of whole seconds, ours does not (decision 002). So that the same scenario has the same
   outcome, the supervisor under test reads such a clock here, half a second into its first second.
 """
@@ -15,6 +18,7 @@ from typing import cast
 
 import trio
 import trio.testing
+from trio.testing import wait_all_tasks_blocked
 
 from supervision._core.reasons import Crash, ExitReason, FailedToStart, Killed, NameTaken, Normal, Shutdown
 from supervision._core.specs import AutoShutdown, ChildSpec, InvalidSpecError, Restart, ShutdownTime, Strategy
@@ -30,6 +34,7 @@ from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.errors import AlreadyPresent, AlreadyStarted, ChildError, ServerDown, StartError
 from supervision.gen_server import GenServer
 from supervision.ref import ActorRef
+from supervision.reply import From
 from supervision.supervisor import Supervisor
 from supervision.system import System
 from supervision.tree import start_tree
@@ -85,13 +90,56 @@ class Refused(Exception):  # noqa: N818 - OTP's reason
     """The child was told to refuse its next start."""
 
 
+class Gate:
+    """Where the children's lines wait: open while the supervisor has a question to answer, else for one line."""
+
+    def __init__(self) -> None:
+        self._open = True
+        self._waiting: list[trio.Event] = []
+
+    def open(self) -> None:
+        """Let everything pass until `close`."""
+        self._open = True
+        for waiting in self._waiting:
+            waiting.set()
+
+    def close(self) -> None:
+        """From now on lines wait."""
+        self._open = False
+
+    async def passed(self) -> None:
+        """Wait to be let through."""
+        if self._open:
+            return
+        mine = trio.Event()
+        self._waiting.append(mine)
+        try:
+            await mine.wait()
+        finally:
+            self._waiting.remove(mine)
+
+    async def one(self, which: int = 0) -> None:
+        """Let one line pass if any waits: the oldest, or with -1 the newest."""
+        await wait_all_tasks_blocked()
+        if self._waiting:
+            self._waiting[which].set()
+            await wait_all_tasks_blocked()
+
+
 class Script:
     """What the children are to do, and what they told."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
+        self._say = say
+        self.gate = Gate()
         self.refusals: dict[str, int] = {}
         self.hangs: set[str] = set()
+        self.starting: set[str] = set()
+
+    async def tell(self, line: str) -> None:
+        """A child's line, when it is its turn."""
+        await self.gate.passed()
+        self._say(line)
 
 
 class ScriptedChild(GenServer):
@@ -104,11 +152,18 @@ class ScriptedChild(GenServer):
         self.script = script
 
     async def init(self) -> None:
+        self.script.starting.add(self.name)
+        try:
+            await self._init()
+        finally:
+            self.script.starting.discard(self.name)
+
+    async def _init(self) -> None:
         if self.script.refusals.get(self.name, 0) > 0:
             self.script.refusals[self.name] -= 1
-            self.script.say(f"start {atom(self.name)} refused")
+            await self.script.tell(f"start {atom(self.name)} refused")
             raise Refused(self.name)
-        self.script.say(f"start {atom(self.name)}")
+        await self.script.tell(f"start {atom(self.name)}")
 
     async def handle_cast(self, message: object) -> None:
         if message == "crash":
@@ -116,18 +171,28 @@ class ScriptedChild(GenServer):
         self.stop(Normal() if message == "normal" else Shutdown())
 
     async def terminate(self, reason: ExitReason) -> None:
-        self.script.say(f"exit {atom(self.name)} {why(reason)}")
+        await self.script.tell(f"exit {atom(self.name)} {why(reason)}")
         if self.name in self.script.hangs:
             self.script.hangs.discard(self.name)
             if reason == Shutdown():
                 await trio.sleep(inf)
 
 
-class SupervisorOfWholeSeconds(Supervisor):
-    """Counts restarts by OTP's clock."""
+class SupervisorUnderTest(Supervisor):
+    """Counts restarts by OTP's clock; once it has answered, its children's lines wait."""
+
+    gate: Gate
 
     def now(self) -> float:
         return floor(self.system.now() + 0.5)
+
+    async def handle_call(self, request: object, caller: From) -> object:
+        answer = await super().handle_call(request, caller)
+        self.gate.close()
+        return answer
+
+    def told_to_exit(self) -> None:
+        """As OTP: it waits for a child that starts (decision 003 says why ours does not)."""
 
 
 def run_scenario(scenario: Scenario, say: Callable[[str], None]) -> None:
@@ -141,6 +206,7 @@ class _Run:
         self.scenario = scenario
         self.say = say
         self.script = Script(say)
+        self.gate = self.script.gate
         self.system = System(log=False)
         self.told_down = False
 
@@ -166,7 +232,9 @@ class _Run:
             cast("AutoShutdown", scenario.auto_shutdown),
         )
         Supervisor((), *flags)  # OTP looks at the flags before it looks at any child
-        return SupervisorOfWholeSeconds([self._spec(line) for line in scenario.children], *flags)
+        supervisor = SupervisorUnderTest([self._spec(line) for line in scenario.children], *flags)
+        supervisor.gate = self.script.gate
+        return supervisor
 
     def _spec(self, line: ChildLine) -> ChildSpec:
         return ChildSpec(
@@ -186,14 +254,17 @@ class _Run:
             if not supervisor.alive:
                 self.say(f"step {words} skipped")
                 continue
+            await self.gate.one()
             self.say(f"step {words}")
             await self._step(supervisor, step)
             await self._settle(supervisor)
         await self._settle(supervisor)
         if supervisor.alive:
             await self._state(supervisor)
+            await self.gate.one()
             self.say("stop")
             supervisor.exit(Shutdown())
+            self.gate.open()
             self.say(f"supervisor down {why(await supervisor.wait_down())}")
 
     async def _step(self, supervisor: ActorRef, step: tuple[str, ...]) -> None:
@@ -215,19 +286,23 @@ class _Run:
             case ("state",):
                 await self._state(supervisor)
             case ("sleep", milliseconds):
+                self.gate.open()
                 await trio.sleep(int(milliseconds) / 1000)
+                self.gate.close()
             case _:
                 raise ScenarioError(f"no such step: {' '.join(step)}")
 
     async def _leave(self, name: str, how: str) -> None:
         child = self.system.whereis(name)
-        if child is None:
+        if child is None or name in self.script.starting:  # there, it would not have been tried again yet
             self.say(f"no process {name}")
             return
         if how == "kill":
             child.kill()
         else:
+            await self.gate.one()
             await child.cast(how)
+            await self.gate.one(-1)
         with trio.move_on_after(QUIET_SECONDS) as quiet:
             await child.wait_down()
         if quiet.cancelled_caught:
@@ -242,6 +317,7 @@ class _Run:
             await self._ask("add", line.id, start_child(supervisor, spec))
 
     async def _ask(self, what: str, name: str, answer: Coroutine[object, object, object]) -> None:
+        self.gate.open()
         try:
             await answer
         except ChildError as error:
@@ -262,6 +338,7 @@ class _Run:
     async def _settle(self, supervisor: ActorRef) -> None:
         try:
             for _ in range(QUESTIONS):
+                self.gate.open()
                 await count_children(supervisor)
         except ServerDown:
             reason = await supervisor.wait_down()
@@ -270,8 +347,13 @@ class _Run:
                 self.say(f"supervisor down {why(reason)}")
 
     async def _state(self, supervisor: ActorRef) -> None:
-        for child in await which_children(supervisor):
+        self.gate.open()
+        children = await which_children(supervisor)
+        for index, child in enumerate(children):
             self.say(f"child {atom(child.id)} {child.status}")
+            if index % 2 == 0 and index + 1 < len(children):  # the runner tells two lines while a child tells one
+                await self.gate.one()
+        self.gate.open()
         counts = await count_children(supervisor)
         self.say(f"count specs={counts.specs} active={counts.active} workers={counts.workers}")
 
