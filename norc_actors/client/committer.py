@@ -85,6 +85,10 @@ class Committer:
             raise job.error
         return job.result  # type: ignore[return-value]
 
+    async def prune(self, today: int) -> None:
+        """Delete what has expired, between two commits; `today` is the day number."""
+        await self.do(lambda transaction: self._ledger.profile.prune(today))
+
     async def post(
         self,
         operation: Callable[[Transaction], R],

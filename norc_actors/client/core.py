@@ -13,7 +13,7 @@ from norc_actors.client.events import Event, StatusChanged
 from norc_actors.client.flight import Flight
 from norc_actors.client.hub import Hub
 from norc_actors.client.model import MessageStatus, PendingDevice
-from norc_actors.client.records import PendingRead
+from norc_actors.client.records import DAY, PendingRead
 from norc_actors.client.requests import Requests
 from norc_actors.client.transaction import Transaction
 from norc_actors.protocol.codec import Received
@@ -56,6 +56,7 @@ class Core:
         self.fatal: ClientError | None = None  # `die`
         self.closed = False
         self.broken: Callable[[ClientError], None] = lambda error: None  # link: ends the connection, nothing is lost
+        self.pruned_on = engine.now() // DAY  # reader
         self.link_changed = Signal()
         self.flight_changed = Signal()
         self.drafts_changed = Signal()

@@ -14,7 +14,7 @@ from norc_actors.client.events import DeviceApprovalWanted, Event, IntegrityAler
 from norc_actors.client.intake import Intake, Job
 from norc_actors.client.model import PendingDevice
 from norc_actors.client.needs import FinalError, Need, WantingError
-from norc_actors.client.records import READS, PendingRead
+from norc_actors.client.records import DAY, READS, PendingRead
 from norc_actors.client.resolver import Resolver, direct_key
 from norc_actors.client.transaction import Transaction
 from norc_actors.client.transmission import Transmission
@@ -108,9 +108,17 @@ class Reader:
             keyring, now = self._core.engine.keyring, self._core.engine.now()
             await self._core.committer.post(lambda tx: keyring.retire(tx, now), lambda _: None, self._core.broken)
         self._delivered = 0
+        await self._prune()
         if self._prekeys is not None and trio.current_time() - self._prekeys_at >= PREKEY_CHECK_SECONDS:
             self._uploads = 0
             await self._prekey_status(self._prekeys)
+
+    async def _prune(self) -> None:
+        """Once a day; what had expired when the profile was opened went then."""
+        today = self._core.engine.now() // DAY
+        if today != self._core.pruned_on:
+            self._core.pruned_on = today
+            await self._core.committer.prune(today)
 
     async def _confirmed(self) -> None:
         """A pong, half a minute or more after these read receipts were sent, on the same connection (decision 047)."""

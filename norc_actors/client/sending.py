@@ -52,8 +52,6 @@ from norc_actors.protocol.messages import Classification, Inner, MessageSend
 from norc_actors.protocol.prekeys import PrekeyRefusedError
 from norc_actors.protocol.sessions import NoCommonSuiteError, SendingSession, open_session
 
-MAX_DEVICES = 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:

@@ -1,5 +1,6 @@
 """The life of a connection against a scripted server in memory, on a clock that jumps."""
 
+import dataclasses
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -26,7 +27,7 @@ from norc_actors.client.errors import (
 from norc_actors.client.events import ConnectionDown, ConnectionUp, ServerKeyPinned
 from norc_actors.client.keyring import Where, new_device
 from norc_actors.client.profile import create_profile
-from norc_actors.client.records import PINS, SELF, SERVER, Pin, ServerPin
+from norc_actors.client.records import ASKED, PINS, SELF, SERVER, Asked, Pin, ServerPin
 from norc_actors.client.runtime import Runtime
 from norc_actors.client.transaction import Ledger
 from norc_actors.client.vault import Unlock
@@ -525,3 +526,30 @@ async def test_questions_end_in_time_and_with_the_connection(
         assert trio.current_time() - start == pytest.approx(20, abs=1)
     with pytest.raises(ClientUsageError):
         await host.client.send("bob@a.example", "too late")
+
+
+async def test_what_has_expired_goes_daily_while_a_client_runs(
+    own: Own, monkeypatch: pytest.MonkeyPatch, autojump_clock: Jump
+) -> None:
+    ledger, _ = own
+    begin = ledger.begin()
+    today = int(time.time()) // 86400
+    for days in (0, 2):
+        begin.put(ASKED, f"in {days} days", Asked(at=1), expires=today + days)
+    ledger.profile.commit(begin.writes())
+    async with hosted(own, monkeypatch, polite) as host:
+        await host.client.wait_connected()
+        moved = replace_clock(host)
+        await trio.sleep(60)
+        assert len(ledger.begin().all(ASKED)) == 2
+        moved.append(86400.0)
+        await trio.sleep(60)
+        assert list(ledger.begin().all(ASKED)) == ["in 2 days"]
+
+
+def replace_clock(host: Host) -> list[float]:
+    """A clock of the client's rules that what is appended moves on."""
+    moved: list[float] = []
+    engine = dataclasses.replace(host.client._core.engine, clock=lambda: time.time() + sum(moved))  # noqa: SLF001
+    host.client._core.engine = engine  # noqa: SLF001
+    return moved
