@@ -17,10 +17,16 @@ INPUT   ?=
 SEED    ?=
 CAPTURE ?=
 ARGS    ?=
+SEEDS   ?= 0:10000
+MINUTES ?= 60
+JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
+SIMULATED := tests/supervision/simulation
+SOAKED  := $(filter-out examples/07% examples/08%,$(wildcard examples/*.py)) \
+	$(SIMULATED)/chat.py:evening $(SIMULATED)/promises.py:chaos $(SIMULATED)/promises.py:weather
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check lint format types contracts conformance bench lock clean
+.PHONY: help setup demo test check lint format types contracts conformance bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List what can be made.
@@ -70,6 +76,9 @@ $(PEERS_STAMP): $(PEERS_LOCK)
 	$(PYTHON) -m venv --clear $(PEERS_VENV)
 	$(PEERS_VENV)/bin/python -m pip install --quiet --require-hashes -r $(PEERS_LOCK)
 	@touch $@
+
+soak: $(STAMP)  ## 10,000 simulated runs of every example and of a chat between hosts. SEEDS=FROM:TO MINUTES=n JOBS=n
+	$(BIN)/python -m supervision.testing.simulation --seeds $(SEEDS) --minutes $(MINUTES) --jobs $(JOBS) $(SOAKED)
 
 lock: ## Resolve the dependencies again and write the lock files.
 	$(PYTHON) -m venv build/lock

@@ -24,11 +24,14 @@ Program = Callable[["Host"], Awaitable[object]]
 class Host:
     """See the module. Made by `simulation.host(name)`."""
 
-    def __init__(self, name: str, network: Network, nursery: trio.Nursery, dice: Random) -> None:
+    def __init__(
+        self, name: str, network: Network, nursery: trio.Nursery, dice: Random, new_system: Callable[[], System]
+    ) -> None:
         self.name = name
         self.up = True
         self.systems: list[System] = []
         self.random = dice
+        self._new_system = new_system
         self._network = network
         self._nursery = nursery
         self._program: Program | None = None
@@ -48,7 +51,7 @@ class Host:
 
     def system(self) -> System:
         """A system for a tree that runs here: quiet, seeded, killed by a crash."""
-        system = System(log=False, chance=self.random.random)
+        system = self._new_system()
         self.systems.append(system)
         return system
 

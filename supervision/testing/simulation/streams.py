@@ -66,11 +66,12 @@ class Pipe:
         self._carrier = carrier
         self._dice = dice
         self._split = split
+        self._sent = 0
 
     @property
     def full(self) -> bool:
         """Must a sender wait?"""
-        return sum(len(packet.data) for packet in self.under_way) + len(self.unread) >= WINDOW
+        return self._sent + len(self.unread) >= WINDOW
 
     def put(self, data: bytes) -> int:
         """Send the first part of `data`; returns how much that is. Nothing to send: the end."""
@@ -79,6 +80,7 @@ class Pipe:
             part = part[: 1 + int(self._dice.random() * (len(part) - 1))]
         packet = Packet(self, part)
         self.under_way.append(packet)
+        self._sent += len(part)
         self._carrier.carry(f"{len(part)} B" if part else "end", packet)
         return len(part)
 
@@ -86,6 +88,7 @@ class Pipe:
         """Take in order what has arrived."""
         while self.under_way and self.under_way[0].arrived:
             data = self.under_way.popleft().data
+            self._sent -= len(data)
             if self.deaf:
                 self.room.unpark_all()
                 if data:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import trio
 
+from supervision.events import CrashReport, Report, SupervisorReport
 from supervision.system import System
 from supervision.testing.schedule import run_in_order
 from supervision.testing.trees import LeftOver
@@ -43,6 +44,8 @@ class Simulation:
         dice = self._course.dice(f"system {len(self.systems)}")
         system = System(log=False, chance=dice.random)
         self.systems.append(system)
+        if self._trace.whole:
+            system.events.subscribe(self._tell, CrashReport, SupervisorReport)
         return system
 
     def host(self, name: str) -> Host:
@@ -52,7 +55,7 @@ class Simulation:
             if self._nursery is None:
                 raise RuntimeError("the simulation does not run")
             dice = self._course.dice(f"host {name}")
-            host = self._hosts[name] = Host(name, self.network, self._nursery, dice)
+            host = self._hosts[name] = Host(name, self.network, self._nursery, dice, self.system)
         return host
 
     async def run(self, scenario: "Scenario") -> None:
@@ -64,11 +67,17 @@ class Simulation:
                 for host in self._hosts.values():
                     host.shut_down()
             outside.cancel_scope.cancel()
-        systems = [*self.systems, *(system for host in self._hosts.values() for system in host.systems)]
-        left = [f"name {name}" for system in systems for name in system.names]
-        left += [f"registry {each!r}" for system in systems for each in system.registries() if len(each)]
+        left = [f"name {name}" for system in self.systems for name in system.names]
+        left += [f"registry {each!r}" for system in self.systems for each in system.registries() if len(each)]
         if left:
             raise LeftOver("left of the trees: " + ", ".join(left))
+
+    def _tell(self, report: Report) -> None:
+        match report:
+            case CrashReport():
+                self._trace.remark(f"{report.actor} ended: {report.reason}")
+            case SupervisorReport():
+                self._trace.remark(f"{report.supervisor}: {report.context} of {report.child}")
 
 
 Scenario: TypeAlias = Callable[[Simulation], Awaitable[object]]
@@ -114,10 +123,10 @@ def run_course(scenario: Scenario, course: Course, faults: Faults, limit: float,
     begun = perf_counter()
     try:
         run_in_order(main, Shuffle(order), limit=limit, instruments=[order])
-    except (KeyboardInterrupt, SystemExit):
-        raise
     except BaseException as raised:  # noqa: BLE001 - whatever a scenario raises is what the simulation is there to find
         failure = real_cause(raised)
+        if isinstance(failure, (KeyboardInterrupt, SystemExit)):
+            raise failure from None
     network = None if simulation is None else simulation.network
     return Run(
         course=course,
