@@ -55,7 +55,19 @@ class Packet:
 class Pipe:
     """One direction of a stream."""
 
-    __slots__ = ("_carrier", "_dice", "_split", "deaf", "ended", "finished", "read", "room", "under_way", "unread")
+    __slots__ = (
+        "_carrier",
+        "_dice",
+        "_sent",
+        "_split",
+        "deaf",
+        "ended",
+        "finished",
+        "read",
+        "room",
+        "under_way",
+        "unread",
+    )
 
     def __init__(self, carrier: Carrier, dice: Random, split: float) -> None:
         self.under_way: deque[Packet] = deque()
