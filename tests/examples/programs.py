@@ -4,7 +4,6 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import redirect_stdout
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from inspect import iscoroutinefunction
 from io import StringIO
 from pathlib import Path
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import cast
 
 from supervision.testing import run_seeded
+from supervision.testing.simulation.programs import load
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -20,20 +20,15 @@ PROGRAMS = tuple(path.name for path in sorted(EXAMPLES.glob("*.py")))
 REGION = re.compile(r"^ *# region: (\w+)\n(.*?)^ *# endregion$", re.MULTILINE | re.DOTALL)
 
 
-def main_of(name: str) -> Callable[..., Awaitable[None] | None]:
-    """The function `main` of a program; it is not async if it calls `trio.run` itself."""
-    return cast("Callable[..., Awaitable[None] | None]", module_of(name).main)
-
-
 @cache
 def module_of(name: str) -> ModuleType:
     """A program, loaded from its file."""
-    spec = spec_from_file_location(f"example_{name.removesuffix('.py')}", EXAMPLES / name)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(str(EXAMPLES / name))
+
+
+def main_of(name: str) -> Callable[[], Awaitable[None] | None]:
+    """The function `main` of a program; it is not async if it calls `trio.run` itself."""
+    return cast("Callable[[], Awaitable[None] | None]", module_of(name).main)
 
 
 @cache
