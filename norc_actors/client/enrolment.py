@@ -13,6 +13,7 @@ import platform as machine
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from typing import TypeVar
 
 import trio
@@ -62,8 +63,6 @@ from norc_actors.protocol.schema import Message
 
 R = TypeVar("R")
 M = TypeVar("M", bound=Message)
-
-APP_VERSION = "0.1.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +234,7 @@ def _check_same(own: Self, applicant: Applicant) -> None:
 
 
 def _device_info(name: str) -> DeviceInfo:
-    system = Platform(os=machine.system()[:64], version=machine.release()[:64], app_version=APP_VERSION)
+    system = Platform(os=machine.system()[:64], version=machine.release()[:64], app_version=version("norc-actors"))
     return DeviceInfo(name=(name or machine.node())[:64], type="unknown", capabilities=("messaging",), platform=system)
 
 
