@@ -19,7 +19,7 @@ from supervision import (
 )
 from supervision.testing import run_seeded
 
-LINES = 20
+LINES = 12
 
 
 # region: requests
