@@ -14,6 +14,7 @@ Rules
   `ProtocolError`; DOWNGRADE says that someone took something away.
 - The server never holds its identity key here: `prepare` gives what is to be signed (`ToSign`).
 - `ikm`, master secret and ephemeral keys live as long as the call that uses them; the session keeps the traffic keys.
+- The subprotocol fixes the encoding (`encodings.py`); the transcript is the same in both.
 - The TLS certificate covers `server_name`: that is the socket's to check (`net/`), before any of this.
 """
 
@@ -29,9 +30,9 @@ from norc_actors.ids import Random, ServerId, new_uuid
 from norc_actors.limits import DEFAULT_MAX_FRAME
 
 from .canonical import Value, canonical
-from .codec import Received, code_of, convert, decode_as, encode, to_map
+from .codec import Received, code_of, convert, to_map
+from .encodings import MESSAGEPACK, Encoding, encoding_of
 from .errors import Code, PeerError, ProtocolError
-from .frames import decode_v1, encode_v1
 from .messages import ConnectionAccepted, ConnectionRequest, ErrorMessage
 from .schema import SignedMap
 from .sealed import Keys, Role, SealedSession, traffic_keys
@@ -75,9 +76,9 @@ def master_secret(suite: Suite, ikm: bytes, client_nonce: bytes, server_nonce: b
     return suite.hkdf(ikm, client_nonce + server_nonce, info)
 
 
-def refusal(error: ProtocolError, now: float) -> bytes:
+def refusal(error: ProtocolError, now: float, encoding: Encoding = MESSAGEPACK) -> bytes:
     """The unsealed error frame for a handshake that failed; it tells an outsider no more than the category allows."""
-    return encode_v1(ERROR_CODE, encode(ErrorMessage.for_error(error, now=now, authenticated=False)))
+    return encoding.pack(ErrorMessage.for_error(error, now=now, authenticated=False))
 
 
 def _need_sealed(version: str) -> None:
@@ -102,6 +103,7 @@ class ClientHandshake:
         remembered_version: str | None = None,
         max_frame: int = DEFAULT_MAX_FRAME,
     ) -> None:
+        self._encoding = encoding_of(subprotocol)
         self._known = known
         self._random = random
         self._bridge = allow_amc_bridge
@@ -124,8 +126,8 @@ class ClientHandshake:
             max_frame=max_frame,
         )
         self._request_map = to_map(self._request)
-        self.request: bytes = encode_v1(REQUEST_CODE, encode(self._request))
-        """The connection_request as a v1 frame."""
+        self.request: bytes = self._encoding.pack(self._request)
+        """The connection_request as the first frame."""
 
     def accept(self, frame: bytes, now: float) -> Established:
         """Check the server's answer and establish the session. `ProtocolError`: abort, audit, close. `PeerError`: the
@@ -142,16 +144,19 @@ class ClientHandshake:
         except BadSignatureError as error:
             raise ProtocolError(Code.INVALID_SIGNATURE, "the server's handshake signature does not hold") from error
         keys = traffic_keys(suite, self._master_secret(suite, message, ephemeral, th))
-        return _established("client", suite, th, keys, self._request, message, status, random=self._random, now=now)
+        return _established(
+            "client", suite, th, keys, self._request, message, status,
+            encoding=self._encoding, random=self._random, now=now,
+        )  # fmt: skip
 
     def _read(self, frame: bytes) -> Received[ConnectionAccepted]:
-        v1 = decode_v1(frame, self._request.max_frame)
+        v1 = self._encoding.unpack(frame, self._request.max_frame)
         if v1.type == ERROR_CODE:
-            refused = decode_as(ErrorMessage, v1.payload).message
+            refused = self._encoding.decode_as(ErrorMessage, v1.payload).message
             raise PeerError(refused.error_code, refused.retry_after)
         if v1.type != ACCEPTED_CODE:
             raise ProtocolError(Code.WRONG_STATE, f"type {v1.type:#04x} instead of connection_accepted")
-        return decode_as(ConnectionAccepted, v1.payload)
+        return self._encoding.decode_as(ConnectionAccepted, v1.payload)
 
     def _check(self, accepted: ConnectionAccepted) -> tuple[Suite, KeyStatus]:
         """All that section 4 asks of the client but the signature; lengths and the presence of the hybrid part are the
@@ -229,6 +234,7 @@ class _Pending:
     suite: Suite
     th: bytes
     keys: Keys
+    encoding: Encoding
 
 
 class ServerHandshake:
@@ -258,10 +264,11 @@ class ServerHandshake:
         if self._used:
             raise ProtocolError(Code.WRONG_STATE, "this handshake has begun")
         self._used = True
-        v1 = decode_v1(frame, self._offer.max_frame)
+        encoding = encoding_of(subprotocol)
+        v1 = encoding.unpack(frame, self._offer.max_frame)
         if v1.type != REQUEST_CODE:
             raise ProtocolError(Code.WRONG_STATE, f"type {v1.type:#04x} instead of connection_request")
-        received = decode_as(ConnectionRequest, v1.payload)
+        received = encoding.decode_as(ConnectionRequest, v1.payload)
         request = received.message
         suite, version, compatibility = self._choose(request, uri_version, subprotocol)
         ephemeral = kem.x25519_private(self._random)
@@ -290,7 +297,7 @@ class ServerHandshake:
         th = transcript_hash(suite, received.map, unsigned)
         ms = master_secret(suite, ikm, request.client_nonce, accepted.server_nonce, version, th)
         keys = traffic_keys(suite, ms)
-        self._pending = _Pending(request=request, unsigned=unsigned, suite=suite, th=th, keys=keys)
+        self._pending = _Pending(request=request, unsigned=unsigned, suite=suite, th=th, keys=keys, encoding=encoding)
         return ToSign(public_key=accepted.server_public_key, label="handshake:v1", body=th)
 
     def _choose(self, request: ConnectionRequest, uri_version: str, subprotocol: str) -> tuple[Suite, str, bool]:
@@ -320,15 +327,15 @@ class ServerHandshake:
         return ikm + secret, pq_ciphertext
 
     def finish(self, signature: bytes, now: float) -> tuple[bytes, Established]:
-        """(the connection_accepted as a v1 frame, the session), given the signature that `prepare` asked for."""
+        """(the connection_accepted as a frame, the session), given the signature that `prepare` asked for."""
         pending, self._pending = self._pending, None
         if pending is None:
             raise ProtocolError(Code.WRONG_STATE, "nothing waits for a signature")
         accepted = convert(pending.unsigned | {"signature": signature}, ConnectionAccepted)
-        frame = encode_v1(ACCEPTED_CODE, encode(accepted))
+        frame = pending.encoding.pack(accepted)
         established = _established(
             "server", pending.suite, pending.th, pending.keys, pending.request, accepted, "pinned",
-            random=self._random, now=now,
+            encoding=pending.encoding, random=self._random, now=now,
         )  # fmt: skip
         return frame, established
 
@@ -342,11 +349,12 @@ def _established(
     accepted: ConnectionAccepted,
     status: KeyStatus,
     *,
+    encoding: Encoding,
     random: Random,
     now: float,
 ) -> Established:
     client = role == "client"
-    sealed = SealedSession(
+    sealed = encoding.session(
         role=role,
         suite=suite,
         th=th,

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from types import UnionType
-from typing import ClassVar, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import ClassVar, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from . import messages
 from .canonical import Value, canonical, check_map, from_base64url
@@ -22,6 +22,8 @@ from .codec import Received, convert, encode_map
 from .errors import Code, ProtocolError, malformed
 from .registry import NAMES, STRUCTS
 from .schema import Map, Message, Plain, Variant, strip, type_name
+
+T = TypeVar("T", bound=Map)
 
 _MAX_DIGITS = 17
 
@@ -52,7 +54,15 @@ def decode_json(code: int, data: bytes) -> Received[Message]:
     if shapes is None:
         raise ProtocolError(Code.UNKNOWN_TYPE, f"type {code:#04x} ({NAMES.get(code, 'in no registry')})")
     plain = read_json(data)
-    kind = shapes.of(plain)
+    return _received(plain, shapes.of(plain))
+
+
+def decode_json_as(kind: type[T], data: bytes) -> Received[T]:
+    """Like `decode_json` for one expected struct, which may be a map without type."""
+    return _received(read_json(data), kind)
+
+
+def _received(plain: dict[str, Value], kind: type[T]) -> Received[T]:
     members = with_bytes(plain, kind)
     return Received(convert(members, kind), encode_map(members), members)
 
@@ -95,8 +105,9 @@ def _alternative(union: object, value: Value) -> object:
         bare = strip(kind)[0]
         if isinstance(value, list) and get_origin(bare) is tuple:
             return bare
-        variant = isinstance(value, dict) and isinstance(bare, type) and issubclass(bare, Variant)
-        if variant and value.get("type") == type_name(bare):
+        if not isinstance(value, dict) or not isinstance(bare, type) or not issubclass(bare, Variant):
+            continue
+        if value.get("type") == type_name(bare):
             return bare
     return union
 

@@ -46,7 +46,7 @@ from norc_actors.ids import Random
 from norc_actors.limits import DH_REKEY_SECONDS, FIRST_SEQUENCE_LIMIT, FRAMES_PER_KEY, SEALED_FAILURES
 
 from .canonical import Value, canonical
-from .codec import decode_as, encode, to_map
+from .codec import Received, decode_as, encode, to_map
 from .errors import Code, ProtocolError
 from .frames import V2_HEADER, V2_VERSION, decode_v2
 from .messages import SessionRekey
@@ -229,7 +229,7 @@ class SealedSession:
     def update(self) -> list[bytes]:
         """Renew the sending key now: the frame that says so."""
         self._check_open()
-        frame = self._seal(REKEY_CODE, encode(SessionRekey(mode="update")))
+        frame = self._seal(REKEY_CODE, self._encode(SessionRekey(mode="update")))
         self._send.update()
         return [frame]
 
@@ -250,7 +250,7 @@ class SealedSession:
         )
         self._asked = _Asked(to_map(request), Secret(ephemeral), None if kem is None else Secret(kem))
         self._rekeyed_at = now
-        return self.seal(REKEY_CODE, encode(request))
+        return self.seal(REKEY_CODE, self._encode(request))
 
     # --- Receiving ---
 
@@ -295,8 +295,14 @@ class SealedSession:
 
     # --- Re-key ---
 
+    def _encode(self, rekey: SessionRekey) -> bytes:
+        return encode(rekey)
+
+    def _decode(self, data: bytes) -> Received[SessionRekey]:
+        return decode_as(SessionRekey, data)
+
     def _rekey(self, plaintext: bytes) -> Rekeyed:
-        received = decode_as(SessionRekey, plaintext)
+        received = self._decode(plaintext)
         message = received.message
         if message.mode == "update":
             self._receive.update()
@@ -320,7 +326,7 @@ class SealedSession:
             ikm += secret
         answer = SessionRekey(mode="dh", ephemeral_public_key=x25519_public(ephemeral), pq_ciphertext=pq_ciphertext)
         keys = self._derive_dh(ikm, request_map, to_map(answer))
-        frame = self._seal(REKEY_CODE, encode(answer))
+        frame = self._seal(REKEY_CODE, self._encode(answer))
         self._send.replace(keys.s2c)
         self._next_keys = keys
         return Rekeyed((frame,))
@@ -341,7 +347,7 @@ class SealedSession:
                 ikm += decapsulate(kem.reveal(), answer.pq_ciphertext)
         keys = self._derive_dh(ikm, asked.request, answer_map)
         self._receive.replace(keys.s2c)
-        frame = self._seal(REKEY_CODE, encode(SessionRekey(mode="dh_done")))
+        frame = self._seal(REKEY_CODE, self._encode(SessionRekey(mode="dh_done")))
         self._send.replace(keys.c2s)
         self._replace_rs(keys)
         return Rekeyed((frame,))

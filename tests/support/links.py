@@ -66,11 +66,12 @@ def shake_hands(
     identity: dict[Algorithm, SigningKey],
     *,
     now: float = 1000.0,
+    subprotocol: str = "norc-c-v2.0",
     on_request: Callable[[bytes], bytes] = lambda frame: frame,
     on_accepted: Callable[[bytes], bytes] = lambda frame: frame,
 ) -> Ends:
     """The whole handshake; `on_request` and `on_accepted` stand for whoever is in the middle."""
-    wanted = server.prepare(on_request(client.request), uri_version="2.0", subprotocol="norc-c-v2.0", now=now)
+    wanted = server.prepare(on_request(client.request), uri_version="2.0", subprotocol=subprotocol, now=now)
     frame, at_server = server.finish(sign(identity, wanted), now)
     return Ends(client.accept(on_accepted(frame), now), at_server)
 
@@ -79,6 +80,8 @@ def pair(suite: str = "0001", seed: int = 1, **client: Any) -> Ends:
     """An established connection under `suite`."""
     identity = keys(seed)
     members: dict[str, Any] = {"server_name": SERVER, "known": KnownKeys(), "random": seeded(seed), "suites": (suite,)}
+    members |= client
     return shake_hands(
-        ClientHandshake(**(members | client)), ServerHandshake(offer(identity), random=seeded(seed + 1)), identity
-    )
+        ClientHandshake(**members), ServerHandshake(offer(identity), random=seeded(seed + 1)), identity,
+        subprotocol=members.get("subprotocol", "norc-c-v2.0"),
+    )  # fmt: skip
