@@ -56,10 +56,13 @@ class MessageLoop(Actor):
         if first is not None:
             await self.handle_continue(first.value)
         left, until = SLICE_MESSAGES, now() + SLICE_SECONDS
+        tag: object
+        message: object
         while process.stopping is None:
             if process.special:
                 await process.attend()
             if not queue:
+                tag = message = None  # whoever waits holds nothing of what it was told last
                 if process.idle is not None:
                     await self._idle(process)
                     continue
