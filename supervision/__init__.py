@@ -20,6 +20,7 @@ async with start_tree(ChildSpec("root", lambda: Supervisor([spec]), type="superv
 
 from ._core.backoff import Backoff
 from ._core.mailbox import Mailbox
+from ._core.quarantine import Quarantine
 from ._core.reasons import (
     Crash,
     ExitReason,
@@ -71,6 +72,7 @@ from .events import (
     HighWaterReport,
     HogReport,
     ProgressReport,
+    QuarantineReport,
     Report,
     ShutdownBudgetReport,
     StuckReport,
@@ -138,6 +140,8 @@ __all__ = [
     "NoReply",
     "Normal",
     "ProgressReport",
+    "Quarantine",
+    "QuarantineReport",
     "Registry",
     "Report",
     "RootDown",

@@ -130,6 +130,7 @@ class DynamicSupervisor(SupervisorBase):
         if process not in self._children:
             return
         del self._children[process]
+        self.note_crash(process, reason)
         spec = process.spec
         if spec.restart == "permanent" or consequences(reason).restarts_transient:
             self.report("child_terminated", spec.id, reason)

@@ -5,7 +5,7 @@ Rules
   they must be quick and must not wait. Slow consumers put the report into their own queue.
 - A subscriber that raises is dropped and reported to the others: reporting must never hurt what is reported on.
 - A snapshot is costly, so a report that carries one is only built if somebody asked for its kind (`wants`).
-- A system logs crash, supervisor, stuck and high-water reports to the logger `supervision` unless it is told not to.
+- A system logs what is listed in `LOGGED_BY_DEFAULT` to the logger `supervision` unless it is told not to.
 """
 
 import logging
@@ -68,11 +68,12 @@ class StuckReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HighWaterReport:
-    """A mailbox got fuller than its policy likes: `depth` of `capacity` messages."""
+    """A mailbox got fuller than its policy likes: `depth` of `capacity` messages, the oldest `oldest_age` s old."""
 
     actor: ActorRef
     depth: int
     capacity: int
+    oldest_age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,23 @@ class ShutdownBudgetReport:
     root: ActorRef
     seconds: float
     allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineReport:
+    """`child` crashed `crashes` times within `within` seconds, always on a message of this `kind` ("cast Say").
+
+    `exception`: type and place of the last crash. `messages`: the last ones of the life that ended so, redacted, the
+    culprit last. Neither holds a value unless the spec's own `redact` tells it.
+    """
+
+    supervisor: ActorRef
+    child: str
+    kind: str
+    crashes: int
+    within: float
+    exception: str
+    messages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +135,7 @@ Report: TypeAlias = (
     | HighWaterReport
     | HogReport
     | ShutdownBudgetReport
+    | QuarantineReport
     | UnexpectedMessageReport
     | SubscriberFailed
 )
@@ -182,10 +201,21 @@ def log_report(report: Report) -> None:
         case StuckReport():
             LOGGER.error("%s is stuck: cancelled, and still running after %g s", report.child, report.seconds)
         case HighWaterReport():
-            LOGGER.warning("%s has %d of at most %d messages waiting", report.actor, report.depth, report.capacity)
+            text = "%s has %d of at most %d messages waiting, the oldest for %.3f s"
+            LOGGER.warning(text, report.actor, report.depth, report.capacity, report.oldest_age)
         case UnexpectedMessageReport():
             LOGGER.warning("%s got an info of type %s and has no handler", report.actor, report.message_type)
-        case ProgressReport() | SubscriberFailed() | HogReport() | ShutdownBudgetReport():
+        case ShutdownBudgetReport():
+            text = "%s may take %g s to end in order, and will be given %g"
+            LOGGER.warning(text, report.root, report.seconds, report.allowed)
+        case QuarantineReport():
+            text = "%s: child %s crashed %d times in %g s, each time on a %s (%s); its last messages, redacted: %s"
+            messages = "; ".join(report.messages)
+            count = report.crashes
+            LOGGER.error(
+                text, report.supervisor, report.child, count, report.within, report.kind, report.exception, messages
+            )
+        case ProgressReport() | SubscriberFailed() | HogReport():
             pass
 
 
@@ -194,5 +224,7 @@ LOGGED_BY_DEFAULT: tuple[type[Report], ...] = (
     SupervisorReport,
     StuckReport,
     HighWaterReport,
+    ShutdownBudgetReport,
+    QuarantineReport,
     UnexpectedMessageReport,
 )

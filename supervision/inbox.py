@@ -13,7 +13,7 @@ Rules
 - A task that waits in a call, for a start or for an end says so in its own `custom_sleep_data`, so a circle of calls is
   found by walking it, and refused, instead of waiting for its time-outs.
 - `special` is the one flag the owner looks at before each message: somebody waits for room, the box was crowded, the
-  actor is suspended or traced. `attend` deals with all of them.
+  actor is suspended, traced, or keeps its last messages (`recent`, for a quarantine). `attend` deals with all of them.
 
 Cases at the one place where an owner parks: a message arrives (its sender wakes it); it is killed or its supervisor is
 (cancelled, `unpark`); its receive timeout ends (the timer posts, and so wakes it).
@@ -121,6 +121,7 @@ class Inbox(ActorRef):
         "parked",
         "queue",
         "reason",
+        "recent",
         "spec",
         "special",
         "suspended",
@@ -140,7 +141,9 @@ class Inbox(ActorRef):
         self.reason: ExitReason | None = None
         self.current: From | None = None
         self.deferred: Deferred | None = None
-        self.special = self.suspended = False
+        self.suspended = False
+        self.recent: deque[Entry] | None = None if spec.quarantine is None else deque(maxlen=spec.quarantine.keep)
+        self.special = self.recent is not None
         self.tracer: Tracer | None = None
         self.handled = 0
         self._now = system.now
@@ -266,7 +269,10 @@ class Inbox(ActorRef):
         self._peak = max(self._peak, min(depth + 1, self._capacity))
         if depth + 1 >= policy.high_mark and not self._above_high_water:
             self._above_high_water = self.special = True
-            self.system.events.emit(HighWaterReport(actor=self, depth=depth + 1, capacity=self._capacity))
+            age = entry[2] - self.queue[0][2] if self.queue else 0.0
+            self.system.events.emit(
+                HighWaterReport(actor=self, depth=depth + 1, capacity=self._capacity, oldest_age=age)
+            )
         self._set_mark()
         return True
 
@@ -294,8 +300,11 @@ class Inbox(ActorRef):
         while self.suspended and await self._work_while_suspended():
             pass
         self._relieve()
-        if self.tracer is not None and self.queue:
-            self.tracer.see(self, self.queue[0])
+        if self.queue:
+            if self.tracer is not None:
+                self.tracer.see(self, self.queue[0])
+            if self.recent is not None and self.queue[0][0] not in (SYSTEM, EXIT):
+                self.recent.append(self.queue[0])
         self.note_special()
 
     async def _work_while_suspended(self) -> bool:
@@ -316,7 +325,7 @@ class Inbox(ActorRef):
     def note_special(self) -> None:
         """Set `special` anew."""
         crowded = self._above_high_water or self._blocked is not None
-        self.special = crowded or self.suspended or self.tracer is not None
+        self.special = crowded or self.suspended or self.tracer is not None or self.recent is not None
 
     def _relieve(self) -> None:
         """Let senders in who wait for room; forget the high-water mark once the mailbox is empty."""
@@ -373,3 +382,13 @@ class Inbox(ActorRef):
         """Cancelled while parked."""
         self.parked = False
         return Abort.SUCCEEDED
+
+
+def word_of(entry: Entry) -> str:
+    """How a message came: `call`, `cast`, `info` or `control`."""
+    return "call" if isinstance(entry[0], From) else entry[0].word
+
+
+def kind_of(entry: Entry) -> str:
+    """How it came and what it is: `cast Say`."""
+    return f"{word_of(entry)} {type(entry[1]).__name__}"

@@ -24,7 +24,7 @@ from ._core.specs import ChildSpec
 from .body import Body
 from .errors import Exit
 from .events import LOGGER, CrashReport
-from .inbox import EXIT, Inbox, SystemMessage
+from .inbox import EXIT, Entry, Inbox, SystemMessage
 from .linked import LinkedTasks
 from .messages import Ignore
 from .ref import ActorRef
@@ -74,6 +74,7 @@ class Process(Inbox):
         "_starter",
         "_watchers",
         "actor",
+        "culprit",
         "home",
         "idle",
         "ignored",
@@ -96,6 +97,7 @@ class Process(Inbox):
         self.stopping: ExitReason | None = None
         self.idle: float | None = None
         self.restarts = 0
+        self.culprit: Entry | None = None
         self._serial = next(system.serials)
         self._killed = self._leaving = False
         self._broken: ExitReason | None = None
@@ -291,6 +293,7 @@ class Process(Inbox):
         except trio.Cancelled:
             raise
         except BaseException as raised:  # noqa: BLE001 - a callback failed: that is what a reason is for
+            self.culprit = self.recent[-1] if self.recent else None
             return self._caught(raised)
 
     async def _leave(self, actor: Body, reason: ExitReason) -> ExitReason:

@@ -15,7 +15,8 @@ from typing import Final, TypeAlias, assert_never
 
 from ._core.backoff import Patience
 from ._core.intensity import Window
-from ._core.reasons import ExitReason, FailedToStart, Shutdown, consequences
+from ._core.quarantine import Ward
+from ._core.reasons import Crash, ExitReason, FailedToStart, Shutdown, consequences
 from ._core.roster import Child, Plan, Refusal, Roster
 from ._core.specs import (
     AutoShutdown,
@@ -51,8 +52,9 @@ from .errors import (
     Exit,
     StartError,
 )
-from .events import SupervisorContext, SupervisorReport
+from .events import QuarantineReport, SupervisorContext, SupervisorReport
 from .gen_server import GenServer
+from .inbox import kind_of, word_of
 from .messages import NO_REPLY
 from .process import ChildExit, Process
 from .ref import ActorRef
@@ -88,6 +90,7 @@ class SupervisorBase(GenServer):
 
     hosts_children = True
     _starting: Process | None = None
+    _ward: Ward | None = None
 
     async def start_one(self, spec: ChildSpec, restarts: int = 0) -> Process:
         """Start a child; the process returned runs, or is not alive because it was not needed. Raises `StartError`."""
@@ -103,6 +106,27 @@ class SupervisorBase(GenServer):
     def told_to_exit(self) -> None:
         if self._starting is not None:
             self._starting.kill()
+
+    def note_crash(self, process: Process, reason: ExitReason) -> None:
+        """Count a child's crash if its spec asks for a quarantine, and report the crash that is one too many."""
+        policy, culprit = process.spec.quarantine, process.culprit
+        if policy is None or culprit is None or not isinstance(reason, Crash):
+            return
+        if self._ward is None:
+            self._ward = Ward()
+        kind = kind_of(culprit)
+        if self._ward.crashed(process.spec.id, kind, policy, self.system.now()):
+            report = QuarantineReport(
+                supervisor=self.ref,
+                child=process.spec.id,
+                kind=kind,
+                crashes=policy.crashes,
+                within=policy.within,
+                exception=_place(reason.exception),
+                messages=tuple(f"{word_of(entry)} {policy.tell(entry[1])}" for entry in process.recent or ()),
+            )
+            self.system.quarantined.append(report)
+            self.system.events.emit(report)
 
     def report(self, context: SupervisorContext, child: str, reason: ExitReason) -> None:
         """A supervisor report, with the tree as it stands."""
@@ -179,6 +203,7 @@ class Supervisor(SupervisorBase):
         if self._processes.get(name) is not process:
             return
         del self._processes[name]
+        self.note_crash(process, reason)
         if process.spec.restart == "permanent" or consequences(reason).restarts_transient:
             self.report("child_terminated", name, reason)
         await self._carry_out(name, self._roster.exited(name, reason, self.now()))
@@ -332,3 +357,12 @@ class Supervisor(SupervisorBase):
             return process.describe(limit)
         status: Status = "restarting" if child.status == "restarting" else "undefined"
         return Tree(spec=child.spec.id, id=None, name=child.spec.name, status=status, restarts=child.restarts)
+
+
+def _place(raised: BaseException) -> str:
+    """Type and place of an exception, and nothing that it says: that may be out of a message."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = "" if trace is None else f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+    return type(raised).__name__ + where

@@ -7,6 +7,7 @@ Rules
 - The system holds no actor's state and takes no decision; supervisors do.
 """
 
+from collections import deque
 from collections.abc import Callable
 from itertools import count
 from secrets import SystemRandom
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import trio
 
-from .events import LOGGED_BY_DEFAULT, Events, log_report
+from .events import LOGGED_BY_DEFAULT, Events, QuarantineReport, log_report
 from .ref import ActorRef, NamedRef
 from .registry import DuplicateRegistry, Registry, UniqueRegistry
 from .snapshot import Tree
@@ -22,6 +23,9 @@ from .timers import Timers
 
 if TYPE_CHECKING:
     from ._core.reasons import ExitReason
+
+QUARANTINED = 20
+"""How many quarantine reports a system keeps for whoever asks later."""
 
 REPORTED_CHILDREN = 20
 """How many children of each supervisor the snapshot in a report shows."""
@@ -41,6 +45,7 @@ class System:
         self.names: dict[str, ActorRef] = {}
         self.root: ActorRef | None = None
         self.interrupted: BaseException | None = None
+        self.quarantined: deque[QuarantineReport] = deque(maxlen=QUARANTINED)
         self._registries: dict[str, UniqueRegistry | DuplicateRegistry] = {}
         self._on_interrupt: Callable[[], None] | None = None
         self._now: Callable[[], float] | None = None

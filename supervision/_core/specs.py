@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from .backoff import Backoff
 from .mailbox import CONTROL_MAILBOX, DEFAULT_MAILBOX, Mailbox
+from .quarantine import Quarantine
 
 Restart = Literal["permanent", "transient", "temporary"]
 """When a child comes back: always, after an abnormal exit, never."""
@@ -49,6 +50,7 @@ class ChildSpec:
 
     `shutdown` in seconds, `"brutal_kill"` or `"infinity"`; None means the type's default (worker 5 s, supervisor
     infinity). `name` registers the child in its system before its `init` runs. `backoff` spaces out its restarts.
+    `quarantine` reports it when it crashes again and again on one kind of message.
     Raises `InvalidSpecError`.
     """
 
@@ -61,6 +63,7 @@ class ChildSpec:
     name: str | None = field(default=None, kw_only=True)
     mailbox: Mailbox | None = field(default=None, kw_only=True)
     backoff: Backoff | None = field(default=None, kw_only=True)
+    quarantine: Quarantine | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.id:
