@@ -1,9 +1,9 @@
 """The command line as a person meets it: help, usage errors, speed."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -49,14 +49,16 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
 
 
 def test_help_answers_at_once() -> None:
-    best = min(_seconds_of_help() for _ in range(3))
-    assert best < 0.5, f"norc --help took {best:.2f} s: import what is heavy inside the commands"
+    best = min(_processor_seconds_of_help() for _ in range(3))
+    assert best < 0.5, f"norc --help took {best:.2f} s of the processor: import what is heavy inside the commands"
 
 
-def _seconds_of_help() -> float:
-    started = time.perf_counter()
+def _processor_seconds_of_help() -> float:
+    """Of the processor, not of the clock: other programs may be busy beside the tests."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "norc_actors.cli.main", "--help"], check=True, capture_output=True)
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def test_the_command_line_loads_no_library_before_it_needs_it() -> None:
