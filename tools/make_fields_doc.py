@@ -4,6 +4,7 @@ states), both from the code, so that they cannot say anything else than it does.
 file is not what would be written."""
 
 import sys
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from types import UnionType
@@ -14,7 +15,14 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from norc_actors.protocol import messages, registry, sealed, states, versions  # noqa: E402 - after the path is set
+from norc_actors.protocol import (  # noqa: E402 - after the path is set
+    messages,
+    registry,
+    sealed,
+    states,
+    translation,
+    versions,
+)
 from norc_actors.protocol.errors import ERRORS  # noqa: E402
 from norc_actors.protocol.schema import (  # noqa: E402
     Bound,
@@ -30,6 +38,7 @@ from norc_actors.protocol.schema import (  # noqa: E402
     strip,
     type_name,
 )
+from norc_actors.protocol.signed import signed_as  # noqa: E402
 
 FOLDER = ROOT / "docs" / "protocol"
 MADE = "<!-- made by tools/make_fields_doc.py from the code; do not edit -->\n"
@@ -40,6 +49,9 @@ FIELDS_HEAD = """# Fields of every message
 Every message has `type` besides. *Optional* members are absent, never null; unknown members are kept. Lists and maps
 have at most 4096 entries, integers lie within ±(2⁵³−1), a message is at most 16 deep. A member that is a *map as
 received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
+*Since* is the first version of its protocol (NORC-C, NORC-F, NORC-T) that has a member. *Signed* says whether a change
+of it breaks the signature that is named, which stands in the map itself or beside it; what a message's own signature
+does not cover, the sealed frame or the batch around it does.
 A struct's rules between members (“a hybrid suite has its hybrid part, and only then”) stand in its source.
 
 """
@@ -111,13 +123,29 @@ def _link(name: str) -> str:
 
 
 def _members(kind: type[Map]) -> str:
-    rows = ["| Member | Type | |", "|---|---|---|"]
+    rows = ["| Member | Type | Required | Since | Signed |", "|---|---|---|---|---|"]
     hints = get_type_hints(kind, include_extras=True)
-    rows += [
-        f"| `{field.name}` | {described(hints[field.name])} | {'' if field.required else 'optional'} |"
-        for field in msgspec.structs.fields(kind)
-    ]
+    signed = signed_as(kind)
+    for field in msgspec.structs.fields(kind):
+        required = "yes" if field.required else "optional"
+        covered = "yes" if signed is not None and signed.covers(field.name) else ""
+        since = _since(kind, field.name)
+        rows.append(f"| `{field.name}` | {described(hints[field.name])} | {required} | {since} | {covered} |")
     return "\n".join(rows)
+
+
+def _since(kind: type[Map], member: str) -> str:
+    """The first version of its protocol that has a member; `1.x` for the forms that 2.0 replaced."""
+    name = type_name(kind) or ""
+    form = translation.FORMS.get(name)
+    if kind in registry.LEGACY.values() or kind is messages.Blob or name in translation.UNTIL:
+        return "1.x"
+    if form is not None and member in {*form.restored, *form.lost, form.wraps, "encrypted_content"} - {
+        form.blobs,
+        "signature",
+    }:
+        return "2.0"
+    return translation.SINCE.get(name, "1.0")
 
 
 def _structs() -> list[type[Map]]:
@@ -129,11 +157,16 @@ def _section(kind: type[Map]) -> str:
     name = type_name(kind)
     summary = " ".join((kind.__doc__ or "").split())
     if name is None:
-        return f"### {kind.__name__}\n\n{summary}\n\n{_members(kind)}\n"
+        return f"### {kind.__name__}\n\n{summary}{_label(kind)}\n\n{_members(kind)}\n"
     if issubclass(kind, Variant):
         return f"### {kind.__name__}\n\nMap with `type` {name}. {summary}\n\n{_members(kind)}\n"
     title = f"### {kind.__name__}\n\n`{name}`, {registry.CODES[name]:02X}. "
-    return f"{title}{summary}\n\n{_members(kind)}\n"
+    return f"{title}{summary}{_label(kind)}\n\n{_members(kind)}\n"
+
+
+def _label(kind: type[Map]) -> str:
+    signed = signed_as(kind)
+    return "" if signed is None else f" Signed as `{signed.label}`."
 
 
 def fields() -> str:
@@ -170,8 +203,28 @@ def _versions() -> str:
         for client, server, result in versions.compatibility_table(versions.NORC_C)
     ]
     spoken = ", ".join(versions.SPOKEN)
-    words = f"What `negotiate` gives for NORC-C. This build lists {spoken} alone; translation to 1.x is not built.\n\n"
-    return "## Versions\n\n" + words + "\n".join(rows) + "\n\n"
+    words = f"What `negotiate` gives for NORC-C. This build's client and node list {spoken} alone.\n\n"
+    return "## Versions\n\n" + words + "\n".join(rows) + "\n\n" + _translation()
+
+
+def _translation() -> str:
+    def names(members: Iterable[str]) -> str:
+        return ", ".join(f"`{member}`" for member in members) or "–"
+
+    rows = ["| Type | At 1.x | In the blobs instead | Nowhere |", "|---|---|---|---|"]
+    for name, form in translation.FORMS.items():
+        legacy = registry.LEGACY[registry.CODES[name]]
+        link = f"[{legacy.__name__}](fields.md#{legacy.__name__.lower()}), blobs in `{form.blobs}`"
+        rows.append(f"| {name} | {link} | {names(form.restored)}, the wraps | {names(form.lost)} |")
+    for name, other in translation.BECOMES.items():
+        rows.append(f"| {name} | [{other}](fields.md#deliveryack), unsigned, in seconds | – | all but the devices |")
+    since = "; ".join(f"{name} since {version}" for name, version in translation.SINCE.items())
+    until = "; ".join(f"{name} until {version}" for name, version in translation.UNTIL.items())
+    words = (
+        "What is not listed is the same in every version; a type that a version does not have is not sent to it. "
+        f"Not in every version: {since}; {until}.\n\n"
+    )
+    return "## Translation to 1.x\n\n" + words + "\n".join(rows) + "\n\n"
 
 
 def _states() -> str:
