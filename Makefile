@@ -13,6 +13,13 @@ PEERS_VENV  := build/peers
 PEERS_LOCK  := requirements-bench.lock
 PEERS_STAMP := $(PEERS_VENV)/.installed-$(shell cksum <$(PEERS_LOCK) | cut -d' ' -f1)
 
+FUZZ       := build/atheris
+FUZZ_LOCK  := requirements-fuzz.lock
+FUZZ_STAMP := $(FUZZ)/.installed-$(shell cksum <$(FUZZ_LOCK) | cut -d' ' -f1)
+TARGETS    ?= messages maps json frames sealed envelope signed handshake link batch media texts
+RUNS       ?= 1000000
+SECONDS    ?= 0
+
 INPUT   ?=
 SEED    ?=
 CAPTURE ?=
@@ -26,7 +33,7 @@ SOAKED  := $(filter-out examples/07% examples/08%,$(wildcard examples/*.py)) \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check lint format types contracts conformance bench soak lock clean
+.PHONY: help setup demo test check lint format types contracts conformance bench soak fuzz mutants lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List what can be made.
@@ -79,6 +86,17 @@ $(PEERS_STAMP): $(PEERS_LOCK)
 
 soak: $(STAMP)  ## 10,000 simulated runs of every example and of a chat between hosts. SEEDS=FROM:TO MINUTES=n JOBS=n
 	$(BIN)/python -m supervision.testing.simulation --seeds $(SEEDS) --minutes $(MINUTES) --jobs $(JOBS) $(SOAKED)
+
+fuzz: $(STAMP) $(FUZZ_STAMP)  ## Every fuzz target, coverage-guided; finds are kept. TARGETS="messages maps" RUNS=n SECONDS=n
+	@for target in $(TARGETS); do echo "== $$target"; \
+	PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz.run $$target $(RUNS) $(SECONDS) || exit 1; done
+
+$(FUZZ_STAMP): $(FUZZ_LOCK) $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(FUZZ) --require-hashes -r $(FUZZ_LOCK)
+	@touch $@
+
+mutants: $(STAMP)  ## Remove each defence in turn: the test that names it has to fail. ARGS="-k relay"
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 lock: ## Resolve the dependencies again and write the lock files.
 	$(PYTHON) -m venv build/lock

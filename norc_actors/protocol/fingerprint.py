@@ -45,4 +45,4 @@ def safety_number(user_a: str, key_a: bytes, user_b: str, key_b: bytes) -> str:
 def matches(typed: str, shown: str) -> bool:
     """Whether what a person typed is the shown number; blanks, dashes and line breaks are ignored."""
     strip = str.maketrans("", "", " \t\r\n-")
-    return same(typed.translate(strip).encode(), shown.translate(strip).encode())
+    return same(typed.translate(strip).encode(errors="surrogatepass"), shown.translate(strip).encode())

@@ -35,3 +35,8 @@ def test_what_a_person_types():
         assert matches(typed, shown)
     for typed in ("", "12345 67891", "12345", "abc", "１２３４５ 67890"):
         assert not matches(typed, shown)
+
+
+def test_what_no_keyboard_types_matches_nothing():
+    """A terminal hands over bytes that are no text as lone surrogates."""
+    assert not matches("12345\udcff", "12345")
