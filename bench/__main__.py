@@ -1,6 +1,6 @@
 """`python -m bench` (`make bench`; QUICK=1 for a short one): every question beside its baseline, results as JSON.
 
-    python -m bench [runtime] [many] [peers] [server]       all questions, or those named
+    python -m bench [core] [runtime] [many] [peers] [server]       all questions, or those named
 
 Writes `bench/results/COMMIT.json`: the machine, the versions, the figures, and what could not be asked.
 """
@@ -14,10 +14,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import many, runtime, runtime_peers, server
+from bench import core, many, runtime, runtime_peers, server
 from bench.figures import Figures, table
 
 QUESTIONS: dict[str, Callable[[], Figures]] = {
+    "core": core.measure,
     "runtime": runtime.measure,
     "many": many.measure,
     "peers": runtime_peers.measure,
