@@ -18,7 +18,7 @@ from ._core.reasons import Crash, ExitReason, Killed, NameTaken, Normal, Shutdow
 from ._core.roster import ChildStatus
 from ._core.specs import ChildSpec, ChildType, ShutdownTime
 from .errors import AlreadyStarted, StartError
-from .events import ProgressReport, StuckReport
+from .events import StuckReport
 from .messages import Call
 from .process import Process
 from .ref import ActorRef
@@ -130,8 +130,6 @@ async def start_process(process: Process) -> bool:
             raise AlreadyStarted(spec.id, holder, Shutdown(NameTaken(spec.name)))
     process.home.start_soon(process.run, name=spec.id)
     if await process.wait_ready():
-        if system.events.wants(ProgressReport):
-            system.events.emit(ProgressReport(supervisor=process.parent, child=process))
         return True
     if process.ignored:
         return False

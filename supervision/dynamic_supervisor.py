@@ -81,7 +81,7 @@ class DynamicSupervisor(SupervisorBase):
         if not isinstance(request, REQUESTS):
             return await super().handle_call(request, caller)
         try:
-            return await self._handle(request)
+            return await self._handle(request, caller)
         except (StartError, ChildError, InvalidSpecError) as error:
             caller.fail(error)
             return NO_REPLY
@@ -180,10 +180,10 @@ class DynamicSupervisor(SupervisorBase):
 
     # Requests
 
-    async def _handle(self, request: SupervisorRequest) -> object:
+    async def _handle(self, request: SupervisorRequest, caller: From) -> object:
         match request:
             case StartChild():
-                return await self._add(request.spec)
+                return await self._add(request.spec, caller)
             case TerminateChild():
                 await self._end(self._find(request.child))
                 return None
@@ -199,14 +199,18 @@ class DynamicSupervisor(SupervisorBase):
             case _:
                 assert_never(request)
 
-    async def _add(self, spec: ChildSpec) -> ActorRef:
+    async def _add(self, spec: ChildSpec, caller: From) -> object:
+        """The child itself answers, in the step in which it stands: its caller need not wait for our turn as well."""
+
+        def stands(child: Process) -> None:
+            self._children[child] = None
+            caller.reply(child)
+
         check_significant(spec, self._auto_shutdown)
         if self._max_children is not None and len(self._children) + len(self._lost) >= self._max_children:
             raise MaxChildren(spec.id, Shutdown(f"max_children is {self._max_children}"))
-        process = await self.start_one(spec)
-        if process.ready:
-            self._children[process] = None
-        return process
+        process = await self.start_one(spec, at_ready=stands)
+        return NO_REPLY if process.ready else process
 
     async def _end(self, process: Process) -> None:
         self._patience.forget(process)

@@ -23,7 +23,7 @@ from ._core.reasons import ExitReason, Killed, NoProc, Normal, consequences, cra
 from ._core.specs import ChildSpec
 from .body import Body
 from .errors import Exit
-from .events import LOGGER, CrashReport
+from .events import LOGGER, CrashReport, ProgressReport
 from .inbox import EXIT, Entry, Inbox, SystemMessage
 from .linked import LinkedTasks
 from .messages import Ignore
@@ -74,6 +74,7 @@ class Process(Inbox):
         "_starter",
         "_watchers",
         "actor",
+        "at_ready",
         "culprit",
         "home",
         "idle",
@@ -97,6 +98,7 @@ class Process(Inbox):
         self.stopping: ExitReason | None = None
         self.idle: float | None = None
         self.restarts = 0
+        self.at_ready: Callable[[Process], None] | None = None
         self.culprit: Entry | None = None
         self._serial = next(system.serials)
         self._killed = self._leaving = False
@@ -229,6 +231,19 @@ class Process(Inbox):
             await wait_task_rescheduled(self._forget_starter)
         return self.ready
 
+    def _stands(self) -> None:
+        """`init` went through: all who wait for that learn of it in this one step, so none sees less than another."""
+        self.ready = True
+        events = self.system.events
+        if events.wants(ProgressReport):
+            events.emit(ProgressReport(supervisor=self.parent, child=self))
+        if self.at_ready is not None:
+            at_ready, self.at_ready = self.at_ready, None
+            at_ready(self)
+        if self._starter is not None:
+            reschedule(self._starter)
+            self._starter = None
+
     def _forget_starter(self, _raise_cancel: object) -> Abort:
         self._starter = None
         return Abort.SUCCEEDED
@@ -285,10 +300,7 @@ class Process(Inbox):
             if isinstance(answer, Ignore):
                 self.ignored = True
                 return Normal()
-            self.ready = True
-            if self._starter is not None:
-                reschedule(self._starter)
-                self._starter = None
+            self._stands()
             return await actor.loop(answer)
         except trio.Cancelled:
             raise
