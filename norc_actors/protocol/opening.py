@@ -33,7 +33,7 @@ from .codec import Received, convert, decode_as
 from .conversations import State, audience
 from .devices import Device, EntryFault, OwnDevice
 from .errors import Code, ProtocolError
-from .messages import Inner, MessageReceived, SystemBody, Wrap
+from .messages import BODIES, Inner, MessageReceived, Wrap
 from .prekeys import BundleSecret, OneTimeSecret
 from .sealing import content_names, needs_hybrid, signed_body
 from .sessions import (
@@ -316,11 +316,11 @@ def _check_signature(
 
 
 def _inner(data: bytes) -> Received[Inner]:
-    """The inner map, its body checked where its type has a struct."""
+    """The inner map, its body checked by the struct of its type."""
     try:
         inner = decode_as(Inner, data)
-        if inner.message.message_type == "system":
-            convert(inner.message.body, SystemBody)  # type: ignore[arg-type]
+        if inner.message.message_type in BODIES:
+            convert(inner.message.body, BODIES[inner.message.message_type])  # type: ignore[arg-type]
     except ProtocolError as error:
         raise MessageRefusedError(Cause.MALFORMED, error.detail) from error
     return inner

@@ -1,4 +1,5 @@
-"""The rules of files, calls, links, relays and trust that no type states: each broken alone is refused, built or read."""
+"""The rules of files, calls, links, relays and trust that no type states: each broken alone is refused, built or
+read."""
 
 from typing import Any
 

@@ -9,11 +9,12 @@ from norc_actors.protocol import opening, sealing
 from norc_actors.protocol.codec import convert, decode_as, encode_map, to_map
 from norc_actors.protocol.conversations import State, direct_state, read_state
 from norc_actors.protocol.devices import Device, EntryFault, OwnDevice
-from norc_actors.protocol.messages import Inner, MessageReceived
+from norc_actors.protocol.messages import BODIES, Inner, MessageReceived
 from norc_actors.protocol.opening import Again, Cause, Hold, MessageRefusedError, Opened
 from norc_actors.protocol.sessions import ReceivingSession
 from tests.support.chat import delivered
 from tests.support.people import NOW
+from tests.support.samples import sample
 from tests.support.vectors import b, cases, map_of
 from tests.support.world import flip, known_device, replace_fields
 
@@ -294,6 +295,18 @@ def test_a_system_message_has_a_body_of_its_kind(world):
     good = world.a.send(Inner(message_type="system", body={"name": "Group", "new": 1}), world.targets)
     assert world.b.open(world.to_bob(good), world.alice_device).inner.body["name"] == "Group"
     bad = world.a.send(Inner(message_type="system", body={"name": 7}), world.targets)
+    with pytest.raises(MessageRefusedError) as refused:
+        world.b.open(world.to_bob(bad), world.alice_device)
+    assert refused.value.cause is Cause.MALFORMED
+
+
+@pytest.mark.parametrize("message_type", BODIES)
+def test_every_body_that_is_a_map_is_of_its_kind(world, message_type):
+    body = to_map(sample(BODIES[message_type], full=True)) | {"x_new": 1}
+    good = world.a.send(Inner(message_type=message_type, body=body), world.targets)
+    assert world.b.open(world.to_bob(good), world.alice_device).inner.body == body
+    name = next(name for name in body if name != "type")
+    bad = world.a.send(Inner(message_type=message_type, body=body | {name: [1]}), world.targets)
     with pytest.raises(MessageRefusedError) as refused:
         world.b.open(world.to_bob(bad), world.alice_device)
     assert refused.value.cause is Cause.MALFORMED

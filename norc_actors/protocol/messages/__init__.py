@@ -7,6 +7,7 @@
 | keys | key look-ups, prekeys, session openings, wraps |
 | message | end-to-end messages, acknowledgements, receipts, what is inside |
 | conversation | signed states and what carries them |
+| bodies | what is inside an end-to-end message |
 | presence, files, calls | what else goes between a device and its home server |
 | federation, relay | a link between servers, and the messages that it carries |
 | servers, exchange | what servers tell each other about themselves and about users |
@@ -17,6 +18,7 @@
 """
 
 from .audit import AuditEvent, AuditHead, AuditRoot, AuditRootQuery
+from .bodies import BODIES
 from .calls import CallEnd, CallInvite, CallInviteBody, CallResponse, CallUpdate
 from .connection import (
     AuthRequest,
@@ -167,6 +169,7 @@ from .trust_reports import (
 from .vocabulary import Period, PresenceStatus, RateLimits, TrustLevel
 
 __all__ = [
+    "BODIES",
     "ArchiveSync",
     "ArchiveSyncResponse",
     "ArchivedMessage",
