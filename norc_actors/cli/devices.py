@@ -88,15 +88,17 @@ def approve(
 ) -> None:
     """Let a new device in: sign it with your user key, if the code is the one on its screen."""
 
-    async def main() -> str:
+    async def main() -> tuple[str, str]:
         async with open_client(profile, key_file, within=within) as client:
             await client.wait_connected(within)
             waiting = await _wait_for_pending(client, device, within)
             await client.approve(waiting, code)
-            return waiting
+            return waiting, await client.user_fingerprint()
 
-    device_id = run(main)
-    Output(json).emit({"ok": True, "device_id": device_id}, f"Approved: {device_id}.")
+    device_id, fingerprint = run(main)
+    out = Output(json)
+    out.emit({"ok": True, "device_id": device_id, "user_fingerprint": fingerprint}, f"Approved: {device_id}.")
+    out.note(f"Your user key: {fingerprint}. The new device shows the same; if it does not, revoke it.")
 
 
 async def _wait_for_pending(client: "Client", wanted: str | None, within: float) -> str:

@@ -28,6 +28,9 @@ def enroll(
     further: Annotated[
         bool, typer.Option("--further", help="You have a device already: it approves this one by a code.")
     ] = False,
+    uninvited: Annotated[
+        bool, typer.Option("--open", help="Without invitation, where the server takes whoever does some work for it.")
+    ] = False,
     name: Annotated[str, typer.Option("--name", help="What this device is called.")] = platform.node() or "device",
     profile: Profile = None,
     key_file: KeyFile = None,
@@ -39,8 +42,11 @@ def enroll(
     json: Json = False,
 ) -> None:
     """Make keys on this machine and register it as a device: the first one with an invitation, others with a code."""
-    if link is None and not further:
-        raise UsageError("An invitation link is missing.", "Give it, or add --further if you have a device already.")
+    if [link is not None and not further, further, uninvited].count(True) != 1:
+        raise UsageError(
+            "An invitation link is missing, or too much is given.",
+            "Give a link; or --further if you have a device already; or --open if the server takes anybody.",
+        )
     user_id = parse_user_id(user)
     options = client_options(address, ca)
     path = profile_path(profile)
@@ -50,13 +56,15 @@ def enroll(
     if further:
         enrolled = _enroll_further(out, path, user_id, link, name, within, options, secret)
     else:
-        assert link is not None
         enrolled = _enroll_first(path, user_id, link, name, options, secret)
     _tell(out, enrolled, path, pinned=link is None)
+    if further:
+        out.note(f"Your user key: {enrolled.user_fingerprint}. The device that approved shows the same.")
+        out.note(f"If not, the server gave this device another key: norc devices revoke {enrolled.device_id}")
 
 
 def _enroll_first(
-    path: Path, user_id: UserId, link: str, name: str, options: "ClientOptions", secret: Secret
+    path: Path, user_id: UserId, link: str | None, name: str, options: "ClientOptions", secret: Secret
 ) -> "Enrolled":
     from norc_actors.client import Client
 
@@ -94,6 +102,7 @@ def _tell(out: Output, enrolled: "Enrolled", path: Path, *, pinned: bool) -> Non
             "device_id": enrolled.device_id,
             "server_id": enrolled.server_id,
             "server_fingerprint": enrolled.server_fingerprint,
+            "user_fingerprint": enrolled.user_fingerprint,
             "profile": str(path),
         },
         f"Enrolled: {enrolled.user_id}, device {enrolled.device_id}.",

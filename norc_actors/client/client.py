@@ -74,7 +74,7 @@ class Client:
     async def enroll(
         cls,
         path: StrPath,
-        link: str,
+        link: str | None,
         user_id: str,
         *,
         passphrase: str | None = None,
@@ -84,12 +84,14 @@ class Client:
     ) -> Enrolled:
         """Make a profile at `path` and enrol it as the *first* device of `user_id` (section 5), then close it.
 
-        `link`: `norc://server_id/enroll?v=1&t=…&k=…`. Exactly one of `passphrase` and `key_file`. Killed half-way, the
-        same call goes on where it stopped. Raises `LinkError`, `EnrolmentRefusedError`, `AlreadyEnrolledError`,
-        `ProfileError`, `ConnectionFailedError`.
+        `link`: `norc://server_id/enroll?v=1&t=…&k=…`; None where the server takes anybody who does the work that it
+        asks for (seconds to minutes), then its key is pinned at first use. Exactly one of `passphrase` and
+        `key_file`. Killed half-way, the same call goes on where it stopped. Raises `LinkError`,
+        `EnrolmentRefusedError`, `AlreadyEnrolledError`, `ProfileError`, `ConnectionFailedError`.
         """
         unlock, name = make_unlock(passphrase, key_file), groups.user(user_id)
-        applicant = make_applicant(name, device_name, read_link(link, name), options, first=True)
+        parsed = read_link(link, name) if link is not None else None
+        applicant = make_applicant(name, device_name, parsed, options, first=True)
         return await enrol(path, unlock, applicant, options)
 
     @classmethod
@@ -302,6 +304,10 @@ class Client:
         Raises `UnknownDeviceError`, `FingerprintMismatchError`, `NoUserKeyError`, `OfflineError`.
         """
         await people.approve(self._core, device_id, code)
+
+    async def user_fingerprint(self) -> str:
+        """The 30 digits of this user's own key: every device of the user shows the same."""
+        return await people.own_fingerprint(self._core, self._resolver)
 
     async def revoke(self, device_id: str, reason: str = "retired") -> None:
         """Revoke a device of this user (`reason`: lost compromised retired policy), binding when this returns.

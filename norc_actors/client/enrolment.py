@@ -4,7 +4,8 @@ Rules
 - Keys are committed before anything is sent, so that a kill at any moment leaves a profile that can go on: the same
   call again authenticates if the server had enrolled the device already, and registers it if it had not.
 - A further device learns its user's key with its own entry, which that key signed; the code that people compare binds
-  the approval to this very device.
+  the approval to this very device. That it is the user's key and not the server's shows the fingerprint, which both
+  devices show in the end.
 - What the server's error says to the unauthenticated is no more than "no"; the advice names what it can be.
 """
 
@@ -42,6 +43,7 @@ from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import verify_record
 from norc_actors.protocol.enrolment import device_code, sign_registration, solve
 from norc_actors.protocol.errors import ProtocolError, info_of
+from norc_actors.protocol.fingerprint import grouped, half
 from norc_actors.protocol.messages import (
     AuthResponse,
     DeviceInfo,
@@ -113,6 +115,7 @@ class Enrolment:
             device_id=own.device_id,
             server_id=own.server_id,
             server_fingerprint=server_fingerprint(server_pin(self._ledger.begin()).key),
+            user_fingerprint=grouped(half(own.user_id, user_key)),
         )
 
     async def _earlier(self, own: Self) -> bytes | None:

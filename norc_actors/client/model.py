@@ -216,9 +216,14 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolled:
-    """What an enrolment ended with. `server_fingerprint`: of the pinned server key; show it when no link named it."""
+    """What an enrolment ended with.
+
+    `server_fingerprint`: of the pinned server key; show it when no link named it. `user_fingerprint`: of the user key;
+    a further device learned that key through the server, so show it beside the one of the device that approved.
+    """
 
     user_id: str
     device_id: str
     server_id: str
     server_fingerprint: str
+    user_fingerprint: str

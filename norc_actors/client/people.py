@@ -25,7 +25,7 @@ from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import record_of, sign_record
 from norc_actors.protocol.enrolment import code_matches, device_code
 from norc_actors.protocol.errors import ProtocolError
-from norc_actors.protocol.fingerprint import matches, safety_number
+from norc_actors.protocol.fingerprint import grouped, half, matches, safety_number
 from norc_actors.protocol.messages import DeviceRegister, DeviceRevoke, Record
 from norc_actors.protocol.revocation import Reason, SignedBy, make_revocation
 from norc_actors.protocol.schema import Message
@@ -113,6 +113,12 @@ def _devices(tx: Transaction, core: Core) -> list[DeviceInfo]:
             )
         )
     return sorted(found, key=lambda device: (device.not_before, device.device_id))
+
+
+async def own_fingerprint(core: Core, resolver: Resolver) -> str:
+    """The 30 digits of the user's own key, in groups."""
+    own = core.engine.own.user_id
+    return grouped(half(own, (await pin_of(core, resolver, own)).user_key))
 
 
 async def approve(core: Core, device_id: str, code: str) -> None:

@@ -41,7 +41,7 @@ from norc_actors.client.records import IN_SESSIONS
 from norc_actors.client.transaction import Ledger
 from norc_actors.limits import MAX_TEXT_BYTES
 from tests.support.clients import next_event, next_message, texts, town
-from tests.support.house import house
+from tests.support.house import LIMITS, house
 
 ALICE, BOB, CAROL = "alice@localhost", "bob@localhost", "carol@localhost"
 STRICT = "[limits]\nmessages_per_minute = 600\nmessages_burst = 5\nregistrations_per_hour = 1000\n"
@@ -449,6 +449,31 @@ async def test_enrolment_refuses_what_it_must(tmp_path: Path) -> None:
             await Client.enroll(built.path("eve"), link, BOB, key_file=key_file, options=options)
         with pytest.raises(AlreadyEnrolledError):
             await Client.enroll(built.path("bob"), link, BOB, key_file=key_file, options=options)
+
+
+async def test_open_registration_needs_no_link(tmp_path: Path) -> None:
+    limits = LIMITS + "[registration]\nopen = true\ndifficulty = 8\n"
+    async with town(tmp_path, "alice", limits=limits) as built:
+        enrolled = await Client.enroll(built.path("bob"), None, BOB, key_file=built.key_file, options=built.options)
+        assert enrolled.server_fingerprint
+        async with built.open("alice") as alice, built.open("bob") as bob:
+            await alice.send(BOB, "welcome")
+            assert await texts(bob, 1) == ["welcome"]
+
+
+async def test_without_a_link_a_closed_server_refuses(tmp_path: Path) -> None:
+    async with town(tmp_path) as built:
+        with pytest.raises(EnrolmentRefusedError):
+            await Client.enroll(built.path("bob"), None, BOB, key_file=built.key_file, options=built.options)
+
+
+async def test_a_further_device_shows_the_same_user_key(tmp_path: Path) -> None:
+    async with town(tmp_path, "alice") as built, built.open("alice") as alice:
+        enrolled = await built.enroll_further("alice2", "alice", alice)
+        async with built.open("alice2") as second:
+            shown = await second.user_fingerprint()
+        assert enrolled.user_fingerprint == shown == await alice.user_fingerprint()
+        assert len(shown.split()) == 6
 
 
 async def test_a_server_with_another_key_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import trio
 
-from norc_actors.client import Address, Client, ClientOptions, Message, Undecryptable
+from norc_actors.client import Address, Client, ClientOptions, Enrolled, Message, Undecryptable
 from norc_actors.client.events import Event
 from norc_actors.crypto.passphrase import Cost
 from tests.support.house import House, house
@@ -59,9 +59,10 @@ class Town:
                 self.path(user), link, f"{user}@localhost", key_file=self.key_file, options=self.options
             )
 
-    async def enroll_further(self, name: str, user: str, approver: Client) -> None:
+    async def enroll_further(self, name: str, user: str, approver: Client) -> Enrolled:
         """Enrol a further device of `user`, approved by an open one."""
         codes: list[str] = []
+        done: list[Enrolled] = []
 
         async def on_code(code: str) -> None:
             codes.append(code)
@@ -69,7 +70,7 @@ class Town:
         async with trio.open_nursery() as nursery:
 
             async def ask() -> None:
-                await Client.enroll_further(
+                enrolled = await Client.enroll_further(
                     self.path(name),
                     f"{user}@localhost",
                     on_code=on_code,
@@ -77,11 +78,13 @@ class Town:
                     options=self.options,
                     within=20,
                 )
+                done.append(enrolled)
 
             nursery.start_soon(ask)
             while not (waiting := approver.pending_devices()):  # noqa: ASYNC110 - the server pushes it soon
                 await trio.sleep(0.01)
             await approver.approve(waiting[0].device_id, codes[0])
+        return done[0]
 
     def open(self, name: str, **changes: object) -> AbstractAsyncContextManager[Client]:
         """An enrolled profile, open."""
