@@ -16,6 +16,11 @@ async with start_tree(ChildSpec("root", lambda: Supervisor([spec]), type="superv
     counter = system.ref("counter")
     await counter.cast(1)
     assert await counter.call(Get()) == 6
+
+Beside what is named here: `supervision.state_machine` (events and actions of a `StateMachine`), `tasks` (tasks with
+results, ordered streams), `partition` (N copies, routed by key), `groups` (members and publishing), `event_stream`
+(isolated handlers), `introspect` (state, suspend, trace), `testing` (probes, misbehaving children, clean trees,
+simulation).
 """
 
 from ._core.backoff import Backoff
@@ -76,7 +81,9 @@ from .events import (
     Report,
     ShutdownBudgetReport,
     StuckReport,
+    SubscriberFailed,
     SupervisorReport,
+    UnexpectedMessageReport,
 )
 from .gen_server import GenServer
 from .messages import IGNORE, NO_REPLY, Call, Continue, Diverted, Down, Ignore, NoReply, Timeout
@@ -152,6 +159,7 @@ __all__ = [
     "StartError",
     "StateMachine",
     "StuckReport",
+    "SubscriberFailed",
     "SupervisionError",
     "Supervisor",
     "SupervisorReport",
@@ -159,6 +167,7 @@ __all__ = [
     "Timeout",
     "Timer",
     "Tree",
+    "UnexpectedMessageReport",
     "UnhandledMessage",
     "UniqueRegistry",
     "Watchdog",

@@ -11,12 +11,13 @@ simulate(scenario, seeds=range(1000))                   # the same with a networ
 """
 
 from .misbehaving import CrashesOnCue, HangsOnStop, RefusesToStart
-from .probe import Probe
+from .probe import Asked, Probe
 from .schedule import run_seeded
 from .simulation import Simulation, simulate
 from .trees import LeftOver, assert_tree, clean_tree
 
 __all__ = [
+    "Asked",
     "CrashesOnCue",
     "HangsOnStop",
     "LeftOver",
