@@ -66,7 +66,9 @@ class Host:
         self._scope.cancel()
 
     async def reboot(self) -> None:
-        """Wait until all that ran here is gone, then start again."""
+        """Wait until all that ran here is gone, then start again. Raises `RuntimeError` if it is up."""
+        if self.up:
+            raise RuntimeError(f"{self!r} is up; crash it first")
         if self._ended is not None:
             await self._ended.wait()
         self._ended = None

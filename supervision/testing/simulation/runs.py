@@ -11,7 +11,7 @@ Rules
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Protocol
@@ -107,11 +107,10 @@ def simulate(
     if not courses:
         raise ValueError("there are no seeds to run")
     _check_repeatable(run, courses[0])
-    runs: list[Run] = []
-    failures: list[Failure] = []
+    tally = _Tally()
     for course in courses:
         one = run(course, whole=forced is not None)
-        runs.append(replace(one, events=()))
+        tally.add(one)
         if progress is not None:
             progress(one)
         if forced is not None:
@@ -123,8 +122,8 @@ def simulate(
         _say(f"simulation: {failure}")
         if not keep_going:
             raise SimulationFailed(failure) from smallest.failure
-        failures.append(failure)
-    return _results(runs, failures)
+        tally.failures.append(failure)
+    return tally.results()
 
 
 class _Runner(Protocol):
@@ -149,18 +148,44 @@ def _check_repeatable(run: _Runner, course: Course) -> None:
     )
 
 
-def _results(runs: Sequence[Run], failures: Sequence[Failure]) -> Results:
-    return Results(
-        runs=len(runs),
-        steps=sum(run.steps for run in runs),
-        decisions=sum(run.decisions for run in runs),
-        packets=sum(run.packets for run in runs),
-        took=sum(run.took for run in runs),
-        slowest=max(runs, key=lambda run: run.took),
-        longest=max(runs, key=lambda run: run.lasted),
-        hashes={run.course.seed: run.trace for run in runs},
-        failures=tuple(failures),
-    )
+class _Tally:
+    """Results in the making; keeps two runs, however many there are."""
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+        self._hashes: dict[int, str] = {}
+        self._runs = self._steps = self._decisions = self._packets = 0
+        self._took = 0.0
+        self._slowest: Run | None = None
+        self._longest: Run | None = None
+
+    def add(self, run: Run) -> None:
+        run = replace(run, events=())
+        self._runs += 1
+        self._steps += run.steps
+        self._decisions += run.decisions
+        self._packets += run.packets
+        self._took += run.took
+        self._hashes[run.course.seed] = run.trace
+        if self._slowest is None or run.took > self._slowest.took:
+            self._slowest = run
+        if self._longest is None or run.lasted > self._longest.lasted:
+            self._longest = run
+
+    def results(self) -> Results:
+        if self._slowest is None or self._longest is None:
+            raise ValueError("there are no seeds to run")
+        return Results(
+            runs=self._runs,
+            steps=self._steps,
+            decisions=self._decisions,
+            packets=self._packets,
+            took=self._took,
+            slowest=self._slowest,
+            longest=self._longest,
+            hashes=self._hashes,
+            failures=tuple(self.failures),
+        )
 
 
 def _replay(course: Course, command: str | None) -> str:

@@ -2,7 +2,7 @@
 
 Rules
 - The hash is over text that is the same on every machine: tasks by their number of birth, hosts by name, times as
-  `repr` writes them. No address of an object, no order of a set.
+  `repr` writes them. No address of an object, no order of a set, no length of a packet: real cryptography may vary it.
 - The hash is always taken; the lines themselves are kept only if somebody wants to read them, the last few otherwise.
 """
 
@@ -29,11 +29,11 @@ class Trace:
         self._lines: deque[str] = deque(maxlen=None if whole else LAST)
         self._pending: list[str] = []
 
-    def add(self, what: str) -> None:
-        """Note one event, at Trio's present time."""
+    def add(self, what: str, detail: str = "") -> None:
+        """Note one event, at Trio's present time; `detail` is for the reader and does not count for the hash."""
         self.count += 1
         line = f"{trio.current_time()!r} {what}"
-        self._lines.append(line)
+        self._lines.append(f"{line} {detail}" if detail else line)
         self.mix(line)
 
     def remark(self, what: str) -> None:

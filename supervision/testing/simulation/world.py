@@ -127,6 +127,8 @@ def run_course(scenario: Scenario, course: Course, faults: Faults, limit: float,
         failure = real_cause(raised)
         if isinstance(failure, (KeyboardInterrupt, SystemExit)):
             raise failure from None
+        if isinstance(failure, trio.TooSlowError) and lasted >= limit:
+            failure = trio.TooSlowError(f"not over after {limit:g} virtual s: everybody waits").with_traceback(None)
     network = None if simulation is None else simulation.network
     return Run(
         course=course,

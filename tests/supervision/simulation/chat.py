@@ -187,10 +187,10 @@ class Person:
     async def talk(self, stream: SimulatedStream) -> None:
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(self.ping, stream)
-            await stream.send_all(f"from {len(self.heard)}\n".encode())
-            for line in self.to_say:
-                await stream.send_all(f"say {line}\n".encode())
             with suppress(*Lost):
+                await stream.send_all(f"from {len(self.heard)}\n".encode())
+                for line in self.to_say:
+                    await stream.send_all(f"say {line}\n".encode())
                 async with aclosing(lines_of(stream)) as lines:
                     async for words in lines:
                         self.hear(words)

@@ -137,6 +137,8 @@ def test_what_runs_on_a_host_ends_with_it_and_starts_again() -> None:
         host.boot(program)
         with pytest.raises(RuntimeError, match="runs its program already"):
             host.boot(program)
+        with pytest.raises(RuntimeError, match="crash it first"):
+            await host.reboot()
         await trio.sleep(1)
         host.crash()
         await host.reboot()
