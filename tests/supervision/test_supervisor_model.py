@@ -41,6 +41,7 @@ from tests.support.actors import Boom, quiet
 
 Leave = Literal["crash", "normal", "shutdown", "kill"]
 IDS = st.sampled_from("abcd")
+RESTARTS = st.sampled_from(["permanent", "transient", "temporary"])
 PERIOD = 5
 
 
@@ -152,11 +153,16 @@ class SupervisorMachine(RuleBasedStateMachine):
         strategy=st.sampled_from(["one_for_one", "one_for_all", "rest_for_one"]),
         intensity=st.integers(0, 6),
         auto_shutdown=st.sampled_from(["never", "any_significant", "all_significant"]),
+        kinds=st.lists(st.tuples(RESTARTS, st.booleans()), max_size=4),
     )
-    def begin(self, strategy: Strategy, intensity: int, auto_shutdown: AutoShutdown) -> None:
+    def begin(
+        self, strategy: Strategy, intensity: int, auto_shutdown: AutoShutdown, kinds: list[tuple[Restart, bool]]
+    ) -> None:
         self.model = Model(strategy, intensity, auto_shutdown)
         self.steps: list[Step] = []
         self.lives.append((self.model, self.steps))
+        for name, (restart, significant) in zip("abcd", kinds, strict=False):
+            self.add_child(name, restart, significant and restart != "permanent" and auto_shutdown != "never")
 
     def note(self, *what: str, answer: str = "ok", spec: ModelChild | None = None) -> None:
         model = self.model
@@ -165,8 +171,11 @@ class SupervisorMachine(RuleBasedStateMachine):
         model.told = []
 
     @precondition(living)
-    @rule(name=IDS, restart=st.sampled_from(["permanent", "transient", "temporary"]), significant=st.booleans())
+    @rule(name=IDS, restart=RESTARTS, significant=st.booleans())
     def add(self, name: str, restart: Restart, significant: bool) -> None:
+        self.add_child(name, restart, significant)
+
+    def add_child(self, name: str, restart: Restart, significant: bool) -> None:
         model, child = self.model, ModelChild(name, restart, significant)
         present = model.child(name)
         spec = ModelChild(name, restart, significant)
@@ -181,48 +190,43 @@ class SupervisorMachine(RuleBasedStateMachine):
             answer = "StartError"
         self.note("add", name, answer=answer, spec=spec)
 
-    @precondition(living)
-    @rule(name=IDS, how=st.sampled_from(["crash", "crash", "normal", "shutdown", "kill"]))
-    def leave(self, name: str, how: Leave) -> None:
-        child = self.model.child(name)
-        if child is not None and child.runs:
-            self.model.leaves(child, how)
-            self.note(how, name)
+    def busy(self) -> bool:
+        return self.living() and any(child.runs for child in self.model.children)
 
-    @precondition(living)
-    @rule(name=IDS, times=st.integers(1, 3))
+    @precondition(busy)
+    @rule(index=st.integers(0, 3), how=st.sampled_from(["crash", "normal", "shutdown", "kill"]))
+    def leave(self, index: int, how: Leave) -> None:
+        running = [child for child in self.model.children if child.runs]
+        child = running[index % len(running)]
+        self.model.leaves(child, how)
+        self.note(how, child.id)
+
+    @precondition(busy)
+    @rule(index=st.integers(0, 3), other=IDS, times=st.integers(1, 3))
+    def leave_and_be_refused(self, index: int, other: str, times: int) -> None:
+        self.refuse(other, times)
+        self.leave(index, "crash")
+
     def refuse(self, name: str, times: int) -> None:
         self.model.refusals[name] = times
         self.note("refuse", name, str(times))
 
     @precondition(living)
-    @rule(name=IDS)
-    def terminate(self, name: str) -> None:
-        child = self.model.child(name)
-        if child is not None:
-            self.model.stop(child)
-        self.note("terminate", name, answer="ok" if child else "ChildNotFound")
-
-    @precondition(living)
-    @rule(name=IDS)
-    def restart(self, name: str) -> None:
-        child = self.model.child(name)
+    @rule(name=IDS, what=st.sampled_from(["terminate", "terminate", "restart", "restart", "delete"]))
+    def ask(self, name: str, what: str) -> None:
+        model, child = self.model, self.model.child(name)
+        answer = "ok"
         if child is None:
             answer = "ChildNotFound"
+        elif what == "terminate":
+            model.stop(child)
         elif child.runs:
             answer = "ChildRunning"
-        else:
-            answer = "ok" if self.model.start(child) else "StartError"
-        self.note("restart", name, answer=answer)
-
-    @precondition(living)
-    @rule(name=IDS)
-    def delete(self, name: str) -> None:
-        child = self.model.child(name)
-        if child is not None and not child.runs:
-            self.model.children.remove(child)
-        answer = "ChildNotFound" if child is None else "ChildRunning" if child.runs else "ok"
-        self.note("delete", name, answer=answer)
+        elif what == "delete":
+            model.children.remove(child)
+        elif not model.start(child):
+            answer = "StartError"
+        self.note(what, name, answer=answer)
 
     @precondition(living)
     @rule(seconds=st.sampled_from([1, 2, PERIOD + 1]))
