@@ -1,6 +1,8 @@
 """JSON and MessagePack give the same message and the same canonical form; bytes come by type alone."""
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -56,6 +58,38 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
+
+
+def _paths(value: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    if at:
+        yield at
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from _paths(item, (*at, key))
+
+
+@settings(max_examples=80)
+@given(any_message(), _JSON, st.sampled_from(["put", "remove", "add"]), st.randoms(use_true_random=False))
+def test_any_change_of_any_message(message: Message, value: Any, how: str, random: Any) -> None:
+    """A member anywhere replaced, removed or added: the same message in both encodings, or one refusal."""
+    plain: Any = json.loads(write_json(codec.to_map(message)))
+    *path, last = random.choice(list(_paths(plain)))
+    holder = plain
+    for key in path:
+        holder = holder[key]
+    if how == "remove":
+        del holder[last]
+    else:
+        holder["zz" if how == "add" and isinstance(holder, dict) else last] = value
+    code = code_of(type(message))
+    try:
+        received = decode_json(code, json.dumps(plain).encode())
+    except ProtocolError as error:
+        assert error.code is Code.MALFORMED  # noqa: PT017 - one of two outcomes
+        return
+    again = codec.decode(code, received.data)
+    assert again.message == received.message
+    assert canonical(again.map) == canonical(received.map) == canonical(plain)
 
 
 @given(st.dictionaries(st.text(max_size=3), _JSON, max_size=4))

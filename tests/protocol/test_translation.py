@@ -285,6 +285,29 @@ def test_types_that_a_version_does_not_have() -> None:
         assert caught.value.code is Code.UNKNOWN_TYPE
 
 
+def test_a_type_that_is_younger_is_not_sent() -> None:
+    for name, version, sent in (
+        ("session_rekey", "1.1", False),
+        ("time_sync", "1.0", False),
+        ("time_sync", "1.1", True),
+    ):
+        assert (down({"type": name}, version) is not None) == sent
+    assert down({"type": "nonsense"}, "1.0") is down({}, "2.0") is None
+
+
+@settings(max_examples=5)
+@given(sends)
+def test_blobs_without_anything_around_them(send: MessageSend) -> None:
+    older = down(codec.to_map(_with_blobs(send)), "1.0")
+    assert older is not None
+    for metadata in (None, 1, []):
+        plain = older.map | {"metadata": metadata} if metadata is not None else dict(older.map)
+        if metadata is None:
+            del plain["metadata"]
+        with pytest.raises(ProtocolError):
+            up(plain, SENDER)
+
+
 def test_whose_1x_forms_count() -> None:
     assert accepts_1x_form("1.1", "2.0")
     assert accepts_1x_form("2.0", "1.0")
