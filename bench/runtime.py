@@ -5,7 +5,7 @@ be cheaper. Each figure is the median of several rounds, with the least and the 
 
 What the profile says: of a call, two thirds are Trio's own two steps (its loop, the poll, the reschedule), the rest
 is the reply slot, the deadline in the shared heap and the callback, about equal. Of a child's start, half are the task
-switches (caller, supervisor, child, supervisor, caller), then Trio's task and cancel scope; ours is the last quarter.
+switches (caller, supervisor, child, caller), then Trio's task and cancel scope; ours is the last quarter.
 
     python -m bench.runtime            prints a table
     measure() -> dict                  the same as plain values, for the other benches

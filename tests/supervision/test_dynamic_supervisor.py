@@ -16,6 +16,7 @@ from supervision import (
     InvalidSpecError,
     Killed,
     MaxChildren,
+    ProgressReport,
     Shutdown,
     StartError,
     SupervisorReport,
@@ -29,6 +30,7 @@ from supervision import (
     terminate_child,
     which_children,
 )
+from supervision.testing import run_seeded
 from tests.support.actors import Boom, Stubborn, Witness, boom, puppet, quiet, root
 
 from .conftest import Within
@@ -44,6 +46,30 @@ def held(system: System) -> ActorRef:
     ref = system.whereis("dynamic")
     assert ref is not None
     return ref
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whoever_was_answered_finds_the_child_everywhere(seed: int) -> None:
+    """The child answers before its supervisor's next turn; nobody may see a difference, in whatever order."""
+
+    async def main() -> None:
+        system, reported = quiet(), list[object]()
+        system.events.subscribe(lambda report: reported.append(report.child), ProgressReport)  # type: ignore[union-attr]
+        async with start_tree(dynamic(), system):
+            child = await start_child(held(system), puppet("child", restart="temporary"))
+            assert child in reported
+            assert system.snapshot().find("child") is not None
+            assert [info.ref for info in await which_children(held(system))] == [child]
+            child = await start_child(held(system), puppet("brief", restart="temporary"))
+            child.kill()
+            await child.wait_down()
+            await wait_all_tasks_blocked()
+            assert (await count_children(held(system))).specs == 1
+            child = await start_child(held(system), puppet("told", restart="temporary"))
+            await terminate_child(held(system), child)
+            assert not child.alive
+
+    run_seeded(main, seed)
 
 
 async def test_many_children_may_share_a_spec() -> None:

@@ -183,7 +183,7 @@ class Network:
             return
         fate = self.weather.next(source, target)
         self.packets += 1
-        self._trace.add(fate.name, f"{what} {fate.trouble}")
+        self._trace.add(fate.name, f"{what} {fate.trouble}".rstrip())
         self._after(fate.delay, lambda: self._reach((source, target), arrive, fail))
 
     def reset(self, source: str, stream: SimulatedStream) -> None:
@@ -219,7 +219,7 @@ class Network:
     def _throw(self, source: str, target: str, port: int, data: bytes) -> None:
         fate = self.weather.next(source, target)
         self.packets += 1
-        self._trace.add(fate.name, f"datagram {len(data)} B {fate.trouble}")
+        self._trace.add(fate.name, f"datagram {len(data)} B {fate.trouble}".rstrip())
 
         def land() -> None:
             socket = self._place(target).datagrams.get(port)
