@@ -274,3 +274,24 @@ def test_one_order():
         fresh = Link()
         with pytest.raises(ProtocolError):
             fresh.b.receive_hello(frame)
+
+
+def test_the_certificate_is_the_one_of_tls():
+    """A server that holds both ends' honest messages but another certificate."""
+    for changes in ({"at_a": peer(B, tls_fingerprint=b"C" * 32)}, {"at_b": peer(A, tls_fingerprint=b"C" * 32)}):
+        assert code_of(Link(**changes).run) is Code.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    "lower",
+    [
+        {"cipher_suite": "0001", "pq_ciphertext": None},
+        {"negotiated_versions": {"norc_f": "2.0", "norc_t": "1.0"}},
+    ],
+    ids=str,
+)
+def test_a_responder_that_signs_a_lower_choice(lower):
+    """Its signature holds: the initiator's own rule refuses it, before anything is signed in return."""
+    link = Link()
+    response = altered(link.b.receive_hello(link.a.hello), **lower)
+    assert code_of(lambda: link.a.receive_response(response)) is Code.DOWNGRADE
