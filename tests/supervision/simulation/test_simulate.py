@@ -122,6 +122,35 @@ def test_a_failure_comes_back_and_comes_back_smaller(capsys: pytest.CaptureFixtu
         assert str(again.failure) == str(run.failure)
 
 
+def test_first_in_first_out_is_by_who_was_woken_first() -> None:
+    """Two wakers in one batch: the older one wakes the younger sleeper."""
+    told: list[list[str]] = []
+
+    async def scenario(simulation: Simulation) -> None:
+        order: list[str] = []
+        events = {"old": trio.Event(), "young": trio.Event()}
+
+        async def sleep(name: str) -> None:
+            await events[name].wait()
+            order.append(name)
+
+        async def wake(name: str) -> None:
+            await trio.sleep(1)
+            events[name].set()
+
+        async with trio.open_nursery() as nursery:
+            for name in ("old", "young"):
+                nursery.start_soon(sleep, name)
+            for name in ("young", "old"):
+                nursery.start_soon(wake, name)
+        told.append(order)
+
+    simulate(scenario, ["1/"])
+    assert told[-1] == ["young", "old"]
+    simulate(scenario, range(20))
+    assert ["old", "young"] in told
+
+
 def test_fifo_is_a_course_too() -> None:
     results = simulate(lost_update, ["3/"])
     assert results.slowest.picks == ()
