@@ -18,6 +18,7 @@ from norc_actors.protocol.schema import (
     KemKey,
     Map,
     Message,
+    Micros,
     Plain,
     PublicKey,
     Range,
@@ -26,6 +27,7 @@ from norc_actors.protocol.schema import (
     Signature,
     SignedMap,
     SuiteName,
+    Unit,
     User,
     Uuid,
     Version,
@@ -163,8 +165,8 @@ class TimeSync(Message, frozen=True, kw_only=True, omit_defaults=True, tag="time
 
     server_id: Server
     nonce: Bytes16
-    server_time_us: Count
-    uncertainty_ms: Count
+    server_time_us: Micros
+    uncertainty_ms: Annotated[Count, Unit("ms")]
     signature: Signature
 
 
