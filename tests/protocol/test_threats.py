@@ -24,6 +24,7 @@ from norc_actors.protocol.frames import decode_v1, encode_v1
 from norc_actors.protocol.messages import MessageReceived
 from norc_actors.protocol.opening import Again, Cause, MessageRefusedError, Opened
 from norc_actors.protocol.prekeys import PrekeyRefusedError
+from norc_actors.protocol.receipts import make_receipt, verify_receipt
 from norc_actors.protocol.sealing import CLASSICAL_ALLOWED, SealRefusedError
 from norc_actors.protocol.sessions import OpenFault, OpenRefusedError, accept_open, next_sending_key, open_session
 from tests.support.chat import Chatter, text
@@ -355,6 +356,9 @@ def test_fork(world):
     world.a.state, world.a.chain = left, None
     received = world.to_bob(world.a.send("to the left half", [world.bob_device]))
     assert refusal(world, received, state=right) is Cause.BAD_SIGNATURE
+    third = next_state(left, members, left.settings, key)
+    with pytest.raises(StateRefusedError, match="previous"):  # the halves never meet again unnoticed
+        verify_state(third.map, sign_state(world.phone.key, third), previous=right, signer=world.alice_device, at=NOW)
     signature = sign_state(world.phone.key, left)
     for previous in (group, right):
         arguments = {"previous": previous, "signer": world.alice_device, "at": NOW}
@@ -401,3 +405,16 @@ def test_splice(world):
     assert cause is Cause.NOT_OPENED
     behind = received | {"prev_message_hash": b"\1" * 32}
     assert refusal(world, convert(behind, MessageReceived)) is Cause.NOT_OPENED
+
+
+def test_a_receipt_of_a_twin(world):
+    """A device key that two names share (a clone enrolled twice) signs receipts for its own name alone."""
+    named = {"message_id": world.phone.id, "conversation_id": world.state.conversation_id, "ciphertext_hash": b"h" * 32}
+    receipt = make_receipt(
+        world.bobs.key, **named, status="read", user_id=world.bob.user_id, device_id=world.bobs.id,
+        timestamp_us=NOW * 10**6,
+    )  # fmt: skip
+    verify_receipt(receipt, world.bob_device, **named)
+    twin = known_device(world.bob.user_id, world.phone.id, world.bobs.key.public_key)
+    with pytest.raises(BadSignatureError):
+        verify_receipt(receipt, twin, **named)
