@@ -179,6 +179,11 @@ class Process(Inbox):
             self._watchers = {}
         return _enter(self._watchers, callback)
 
+    @property
+    def watched(self) -> int:
+        """How many monitors, links and waiters wait for its end."""
+        return len(self._watchers or ())
+
     async def wait_down(self) -> ExitReason:
         if not self.down:
             task = current_task()

@@ -1,12 +1,14 @@
 """Trees in tests: their shape, and that nothing of them is left (row A42)."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import trio
 
 from supervision._core.specs import ChildSpec
+from supervision.events import ProgressReport, Report
+from supervision.process import Process
 from supervision.ref import ActorRef
 from supervision.snapshot import Tree
 from supervision.system import System
@@ -24,16 +26,20 @@ class LeftOver(AssertionError):  # noqa: N818 - it is what it says
 async def clean_tree(
     spec: ChildSpec, system: System | None = None, *, stop_within: float = STOP_WITHIN
 ) -> AsyncIterator[tuple[System, ActorRef]]:
-    """`start_tree`, and `LeftOver` if a task, name, key or timer of the tree is left after the block."""
+    """`start_tree`, and `LeftOver` if a task, name, key, timer, actor, message or monitor of it is left."""
     system = System() if system is None else system
     task = trio.lowlevel.current_task()
     before = _tasks_below(task)
+    stood: list[ActorRef] = []
+    forget = system.events.subscribe(lambda report: _note(report, stood), ProgressReport)
     async with start_tree(spec, system, stop_within=stop_within) as (_, root):
         yield system, root
     left = [f"task {each.name}" for each in _tasks_below(task) - before]
     left += [f"name {name}" for name in system.names]
     left += [f"registry {registry!r}" for registry in system.registries() if len(registry)]
     left += ["a timer"] * system.timers.waiting()
+    left += [what for ref in stood for what in _left_of(ref)]
+    forget()
     if left:
         raise LeftOver("left of the tree: " + ", ".join(left))
 
@@ -47,6 +53,21 @@ def assert_tree(system: System, shape: Shape) -> None:
 
 def _shape(tree: Tree) -> dict[str, object]:
     return {child.spec: _shape(child) for child in tree.children}
+
+
+def _note(report: Report, stood: list[ActorRef]) -> None:
+    if isinstance(report, ProgressReport):
+        stood.append(report.child)
+
+
+def _left_of(ref: ActorRef) -> Iterator[str]:
+    if ref.alive:
+        yield f"actor {ref}"
+    if isinstance(ref, Process):
+        if ref.queue:
+            yield f"{len(ref.queue)} messages in the mailbox of {ref}"
+        if ref.watched:
+            yield f"{ref.watched} monitors of {ref}"
 
 
 def _plain(shape: Shape) -> dict[str, object]:
