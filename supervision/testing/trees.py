@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeAlias
+from weakref import ReferenceType
+from weakref import ref as weakref
 
 import trio
 
@@ -30,7 +32,7 @@ async def clean_tree(
     system = System() if system is None else system
     task = trio.lowlevel.current_task()
     before = _tasks_below(task)
-    stood: list[ActorRef] = []
+    stood: list[ReferenceType[ActorRef]] = []  # weak: a tool that keeps things alive would hide what else does
     forget = system.events.subscribe(lambda report: _note(report, stood), ProgressReport)
     async with start_tree(spec, system, stop_within=stop_within) as (_, root):
         yield system, root
@@ -38,7 +40,7 @@ async def clean_tree(
     left += [f"name {name}" for name in system.names]
     left += [f"registry {registry!r}" for registry in system.registries() if len(registry)]
     left += ["a timer"] * system.timers.waiting()
-    left += [what for ref in stood for what in _left_of(ref)]
+    left += [what for known in stood for what in _left_of(known())]
     forget()
     if left:
         raise LeftOver("left of the tree: " + ", ".join(left))
@@ -55,13 +57,13 @@ def _shape(tree: Tree) -> dict[str, object]:
     return {child.spec: _shape(child) for child in tree.children}
 
 
-def _note(report: Report, stood: list[ActorRef]) -> None:
+def _note(report: Report, stood: list[ReferenceType[ActorRef]]) -> None:
     if isinstance(report, ProgressReport):
-        stood.append(report.child)
+        stood.append(weakref(report.child))
 
 
-def _left_of(ref: ActorRef) -> Iterator[str]:
-    if ref.alive:
+def _left_of(ref: ActorRef | None) -> Iterator[str]:
+    if ref is not None and ref.alive:
         yield f"actor {ref}"
     if isinstance(ref, Process):
         if ref.queue:
