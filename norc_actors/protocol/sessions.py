@@ -47,6 +47,15 @@ HEALING: frozenset[str] = frozenset({"secret", "top_secret", "nato_secret"})
 """Classifications at which a message from the peer starts a fresh session at once (post-compromise healing)."""
 
 
+def starts_fresh(classification: str, *, always: bool = False) -> bool:
+    """Whether a message of the peer at this classification ends the session towards it, so that the next message opens
+    a new one with prekeys that come with the answer; `always` is the policy that wants it at every classification.
+
+    Whoever stole an older state of either device is locked out by that exchange.
+    """
+    return always or classification in HEALING
+
+
 class SessionEndedError(Exception):
     """The sending session has had its 1000 messages or its 24 h: open a new one."""
 

@@ -321,6 +321,9 @@ def test_unknown_session_is_signed_and_addressed():
 
 def test_healing_classifications():
     assert frozenset({"secret", "top_secret", "nato_secret"}) == sessions.HEALING
+    assert sessions.starts_fresh("secret")
+    assert not sessions.starts_fresh("confidential")
+    assert sessions.starts_fresh("unclassified", always=True)
 
 
 # --- Model run ---
