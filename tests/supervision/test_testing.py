@@ -71,9 +71,9 @@ async def test_a_clean_tree_tells_what_is_left() -> None:
             system.names["stray"] = supervisor
     with pytest.raises(LeftOver, match=r"1 messages in the mailbox of <a\.\d+>"):  # noqa: PT012 - as below
         async with clean_tree(root(puppet("a")), quiet()) as (system, supervisor):
-            queue = system.whereis("a").queue  # type: ignore[union-attr]
+            first = system.whereis("a")
             await terminate_child(supervisor, "a")
-            queue.append("forgotten")
+            first.queue.append("forgotten")  # type: ignore[union-attr]
     with pytest.raises(CallTimeout):  # noqa: PT012 - what the block raises comes out
         async with clean_tree(root(puppet("a")), quiet()) as (system, _):
             await system.ref("a").cast(doze(100))
