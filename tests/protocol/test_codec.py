@@ -72,7 +72,7 @@ def test_any_damage(message: Message, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_round_trip_of_every_message(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(structs(kind))
@@ -89,7 +89,7 @@ def test_round_trip_of_every_message(kind: type[Message], data: st.DataObject) -
 
 
 @pytest.mark.parametrize("kind", MAPS, ids=lambda kind: kind.__name__)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_round_trip_of_every_map(kind: type[Map], data: st.DataObject) -> None:
     value = data.draw(structs(kind))

@@ -45,7 +45,7 @@ def _ends(suite: str = "0101") -> tuple[SealedSession, SealedSession]:
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(data=st.data())
 def test_binary_json_and_object_of_every_type(kind: type[Message], data: st.DataObject) -> None:
     message = data.draw(structs(kind))

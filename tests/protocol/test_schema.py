@@ -38,7 +38,7 @@ def _members(value: Map) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", [*MESSAGES, *MAPS], ids=lambda kind: kind.__name__)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(data=st.data())
 def test_building_refuses_what_decoding_refuses(kind: type[Map], data: st.DataObject) -> None:
     members = _members(data.draw(structs(kind)))

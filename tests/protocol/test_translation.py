@@ -83,7 +83,7 @@ MAKE = {"message_send": _with_blobs, "message_received": _received, "message_rel
 # --- There and back ---
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(sends, st.sampled_from(sorted(FORMS)), st.sampled_from(OLD))
 def test_there_and_back(send: MessageSend, name: str, version: str) -> None:
     newer = codec.to_map(MAKE[name](send))
@@ -96,7 +96,7 @@ def test_there_and_back(send: MessageSend, name: str, version: str) -> None:
     assert down(again, version).map == older.map  # type: ignore[union-attr]
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(sends, st.sampled_from(OLD))
 def test_the_older_form_has_its_struct(send: MessageSend, version: str) -> None:
     for name, kind in (("message_send", MessageSend1), ("message_received", MessageReceived1)):
@@ -127,7 +127,7 @@ def test_every_other_type_is_the_same_or_not_sent(message: Message, data: st.Dat
         assert received.message == message
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(sends, st.sampled_from(sorted(FORMS)), st.sampled_from(list(itertools.combinations(OLD, 2))))
 def test_step_by_step_is_the_same_as_at_once(send: MessageSend, name: str, versions: tuple[str, str]) -> None:
     newer = codec.to_map(MAKE[name](send))
