@@ -175,7 +175,13 @@ def test_functions_fit_a_screen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("requirements.lock", 20), ("requirements-dev.lock", 20), ("requirements-bench.lock", 5)]
+    ("name", "least"),
+    [
+        ("requirements.lock", 20),
+        ("requirements-dev.lock", 20),
+        ("requirements-bench.lock", 5),
+        ("requirements-fuzz.lock", 0),
+    ],
 )
 def test_the_locks_are_exact_hashed_and_without_addresses(name: str, least: int) -> None:
     text = (ROOT / name).read_text("utf-8")

@@ -14,6 +14,11 @@
 | devices, prekeys, enrolment, revocation, fingerprint, escrow | users, their devices and keys |
 | sessions, sealing, opening, chains | end-to-end encryption |
 | conversations, receipts, delivery | signed states, receipts, what is carried to whom |
+| files, calls | sealed chunks, media packets |
+| links, federation_handshake, link_states | two servers, until they may speak |
+| batches, relay, relay_cache | what they carry: signed, checked in one order, once |
+| trust_levels, trust_transcript | what trust allows, and how it is agreed on |
+| audit_chain | the log that nobody can shorten unseen |
 | buckets | rate limits |
 | inspection | a captured frame, field by field |
 """
