@@ -14,12 +14,14 @@ Rules
   ahead, for at most 10 s; beyond, the link closes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.layout import lv, u64
 from norc_actors.crypto.signatures import Signer, verify
 from norc_actors.crypto.suites import Suite
+from norc_actors.ids import InvalidIdError, ServerId, UserId, parse_server_id, parse_user_id, server_of
 from norc_actors.limits import (
     BATCH_BYTES,
     BATCH_FRAMES,
@@ -29,6 +31,7 @@ from norc_actors.limits import (
     FRAMES_AHEAD_SECONDS,
 )
 
+from .canonical import Value
 from .errors import Code, ProtocolError, malformed
 from .frames import FederationFrame, decode_v2, encode_federation, federation_stream
 from .messages.federation import Batch
@@ -93,6 +96,51 @@ def open_batch(
     return frames
 
 
+# --- Messages of NORC-C on a link ---
+
+
+class Addressed(NamedTuple):
+    """A NORC-C map that travelled between servers: the map as its device made it, and for whom."""
+
+    message: SignedMap
+    origin_server: ServerId
+    target_server: ServerId
+    target_users: tuple[UserId, ...]
+
+
+LINK_MEMBERS = ("origin_server", "target_server", "target_users")
+
+
+def to_link(message: Mapping[str, Value], origin: str, target: str, users: Sequence[str]) -> SignedMap:
+    """The map with the three members that a link adds; `ValueError` if it has one of them by itself."""
+    if not set(LINK_MEMBERS).isdisjoint(message):
+        raise ValueError("this map is addressed already")
+    return {**message, "origin_server": origin, "target_server": target, "target_users": [*users]}
+
+
+def from_link(message: Mapping[str, Value], *, own_server: str) -> Addressed:
+    """The map without what the link added: only then is a signature checked, or the map passed on.
+
+    `ProtocolError` 3001 for members that are missing or no names, 5206 for another target and for users of another
+    server.
+    """
+    origin, target, users = (message.get(name) for name in LINK_MEMBERS)
+    try:
+        if type(origin) is not str or type(target) is not str or type(users) is not list:
+            raise malformed("a message on a link names its origin, its target and its users")
+        names = tuple(parse_user_id(user if type(user) is str else "") for user in users)
+        addressed = parse_server_id(origin), parse_server_id(target), names
+    except InvalidIdError as error:
+        raise malformed("no server or user") from error
+    if target != own_server or any(server_of(user) != own_server for user in names):
+        raise ProtocolError(Code.WRONG_TARGET, f"for {target}")
+    plain: SignedMap = {name: value for name, value in message.items() if name not in LINK_MEMBERS}
+    return Addressed(plain, *addressed)
+
+
+# --- Order ---
+
+
 class Ordered:
     """Sealed frames of one direction of a link in the order of their `sequence`, whatever stream they came on."""
 
@@ -133,6 +181,3 @@ class Ordered:
     def waiting(self) -> int:
         """How many frames are ahead."""
         return len(self._ahead)
-
-
-__all__ = ["BATCH_VERSION", "Batch", "Ordered", "batch_body", "make_batch", "open_batch", "pack"]

@@ -64,7 +64,8 @@ def relay_body(relay: Relay, signing_key: bytes) -> bytes:
     members: dict[str, Value] = {name: value for name, value in relay.items() if name not in UNSIGNED}
     metadata = relay["metadata"]
     members["metadata"] = {name: value for name, value in metadata.items() if name not in UNSIGNED_METADATA}
-    members["payload_hash"] = payload_hash(signing_key, relay["ciphertext"], relay["encrypted_payloads"])
+    ciphertext = relay.get("ciphertext", b"")  # at 1.x it is inside the blobs, and empty here
+    members["payload_hash"] = payload_hash(signing_key, ciphertext, relay["encrypted_payloads"])
     return canonical(members)
 
 
@@ -299,8 +300,9 @@ def _classification(view: Ingress, relay: Relay, size: int) -> None:
     parties = _parties(view, relay)
     if any(not allows(party.level, relay["classification"], party.agreement) for party in parties):
         raise ProtocolError(Code.CLASSIFICATION_EXCEEDED, str(relay["classification"]))
-    if len(relay["ciphertext"]) > ALLOWANCES[_effective(view, relay)].max_message:
-        raise ProtocolError(Code.MESSAGE_TOO_LARGE, f"{len(relay['ciphertext'])} bytes of ciphertext")
+    length = len(relay.get("ciphertext", b""))
+    if length > ALLOWANCES[_effective(view, relay)].max_message:
+        raise ProtocolError(Code.MESSAGE_TOO_LARGE, f"{length} bytes of ciphertext")
 
 
 def _hops(view: Ingress, relay: Relay, size: int) -> None:

@@ -8,7 +8,7 @@ from msgspec import structs
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.crypto.suites import SUITES
 from norc_actors.limits import BATCH_BYTES, BATCH_FRAMES, FRAMES_AHEAD
-from norc_actors.protocol.batches import Ordered, make_batch, open_batch, pack
+from norc_actors.protocol.batches import Ordered, from_link, make_batch, open_batch, pack, to_link
 from norc_actors.protocol.codec import convert
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.frames import V2Frame, encode_federation, encode_v2
@@ -102,3 +102,27 @@ def test_a_frame_that_does_not_come():
     assert code_of(lambda: ordered.check(11.0)) is Code.BAD_SEQUENCE
     assert code_of(lambda: ordered.feed(sealed(1), 11.0)) is Code.BAD_SEQUENCE
     assert ordered.feed(sealed(0), 2.0) == [sealed(0)]  # a repetition is the sealed session's to count
+
+
+LEAVE = {"type": "conversation_leave", "conversation_id": "c", "zzz": 1, "signature": b"s" * 64}
+
+
+def test_a_client_map_travels_unchanged():
+    sent = to_link(LEAVE, "a.example", "b.example", ["bob@b.example"])
+    assert from_link(sent, own_server="b.example") == (LEAVE, "a.example", "b.example", ("bob@b.example",))
+    with pytest.raises(ValueError, match="already"):
+        to_link(sent, "a.example", "b.example", [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"origin_server": None}, Code.MALFORMED), ({"origin_server": "A.example"}, Code.MALFORMED),
+        ({"target_server": 1}, Code.MALFORMED), ({"target_users": "bob@b.example"}, Code.MALFORMED),
+        ({"target_users": ["bob"]}, Code.MALFORMED), ({"target_users": [1]}, Code.MALFORMED),
+        ({"target_server": "c.example"}, Code.WRONG_TARGET), ({"target_users": ["bob@c.example"]}, Code.WRONG_TARGET),
+    ],
+)  # fmt: skip
+def test_maps_that_are_not_for_this_server(changes, code):
+    sent = to_link(LEAVE, "a.example", "b.example", ["bob@b.example"]) | changes
+    assert code_of(lambda: from_link(sent, own_server="b.example")) is code

@@ -128,6 +128,18 @@ def test_acknowledgements(keys):
             rules.verify_ack(changed, keys[TARGET].public_key)
 
 
+def test_a_relay_of_1_x_has_its_ciphertext_in_the_blobs():
+    """F§5.2's members: the payloads are whole blobs, and the signature covers them all the same."""
+    old = unsigned_relay(encrypted_payloads={"99d39596-355f-4cd1-80d7-8e33abf18153": b"blob"})
+    del old["ciphertext"]
+    signed = rules.sign_relay(KEYS[ORIGIN], old)
+    rules.verify_relay(signed, KEYS[ORIGIN].public_key)
+    changed = {**signed, "encrypted_payloads": {"99d39596-355f-4cd1-80d7-8e33abf18153": b"blop"}}
+    with pytest.raises(BadSignatureError):
+        rules.verify_relay(changed, KEYS[ORIGIN].public_key)
+    assert isinstance(judged(rules.add_hop(KEYS[ORIGIN], signed, ORIGIN, TARGET, NOW * 10**6), remote=ORIGIN), Accepted)
+
+
 # --- The order of ingress ---
 
 STALE = NOW - 90
