@@ -33,7 +33,8 @@ from norc_actors.protocol.registry import NAMES
 
 MARKER = "Xq7vMarkerWj3z"
 PASSPHRASE = f"pass {MARKER} phrase"
-KILLS = 8
+KILLS = 6
+MESSAGES = 200
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ class Played:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("demo")
     settings = Settings(
-        texts=[f"{MARKER} {text}" for text in plan.own_lines(11, 300)],
+        texts=[f"{MARKER} {text}" for text in plan.own_lines(11, MESSAGES)],
         seed=11,
         kills=KILLS,
-        flow_seconds=12.0,
+        flow_seconds=8.0,
         folder=folder / "work",
         capture=folder / "capture",
         group_name=f"Group {MARKER}",
@@ -66,7 +67,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def test_nothing_is_lost_doubled_or_reordered(played: Played) -> None:
     verdict = played.outcome.verdict
     assert verdict.faults == dict.fromkeys(verdict.faults, ())
-    assert verdict.sent == verdict.acknowledged == verdict.delivered == verdict.read == 300
+    assert verdict.sent == verdict.acknowledged == verdict.delivered == verdict.read == MESSAGES
     assert verdict.copies == verdict.expected_copies
 
 
@@ -81,8 +82,7 @@ def test_the_tree_counted_the_restarts(played: Played) -> None:
     assert '"restarts": 1' in str(played.outcome.trees[0]).replace("'", '"')
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_everything(tmp_path: Path, number: signal.Signals) -> None:
+def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "norc_actors.cli.demo", "--keep", str(tmp_path / "work"), "--seconds", "600"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert demo.stdout is not None
@@ -90,7 +90,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path, number: signal.Signals) -> None:
         for line in demo.stdout:
             if line.startswith("Everybody is in"):
                 break
-        demo.send_signal(number)
+        demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate(timeout=60)
     assert demo.returncode == Exit.INTERRUPTED, rest
     assert "Traceback" not in rest
@@ -160,7 +160,7 @@ def test_a_second_reader_understands_every_record_of_a_profile(played: Played) -
         records = list(profile.records())
     finally:
         profile.close()
-    assert len(records) > 300
+    assert len(records) > MESSAGES
     for _, record in records:
         msgpack.unpackb(record, strict_map_key=True)
     assert any(MARKER.encode() in record for _, record in records), "the marker would be found if it were in the clear"
