@@ -67,6 +67,7 @@ format: $(STAMP)  ## Rewrite the sources in the project's format.
 
 types: $(STAMP)  ## Strict mypy.
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 
 contracts: $(STAMP)  ## Which package may import which.
 	$(BIN)/lint-imports
