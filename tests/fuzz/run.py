@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     for number, seed in enumerate(seeds(name)):
         (corpus / f"seed-{number}").write_bytes(seed)
     options = [
-        f"-runs={runs}", f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", "-timeout=1", "-rss_limit_mb=1024",
+        f"-runs={runs}", f"-max_total_time={seconds}", f"-max_len={MOST_BYTES}", "-timeout=5", "-rss_limit_mb=1024",
         f"-artifact_prefix={finds}/", "-print_final_stats=1", str(corpus), str(finds),
     ]  # fmt: skip
     atheris.Setup([sys.argv[0], *options], TARGETS[name])

@@ -16,7 +16,8 @@
 | texts | any text as a version, user, server, link or device code is taken or refused by its one error |
 
 `alter` turns bytes into an alteration of an honest value, so that a fuzzer gets past its first check.
-Bounds: an input of up to 64 KiB within a second and 64 MiB, which `run.py` gives to the fuzzer and the slice asserts.
+Bounds: an input of up to 64 KiB within a second of CPU and 64 MiB, which the slice asserts; the fuzzer's own limit is
+5 s by the clock, since the machine may be busy.
 """
 
 import contextlib
