@@ -41,7 +41,6 @@ MAX_USERS_PER_KEY_REQUEST = 100
 SESSION_MESSAGES = 1000
 SESSION_SECONDS = 86400
 SESSION_KEPT_SECONDS = 30 * 86400  # receiving state and skipped keys, after expires_at
-MAX_SKIPPED_KEYS = 1000
 FIRST_SEQUENCE_LIMIT = 2**24  # a chain and a sealed direction start below this, at random
 GAP_HOLD_SECONDS = 2.0
 FRESHNESS_SECONDS = 300
