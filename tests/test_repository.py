@@ -251,3 +251,14 @@ def test_every_decision_is_in_the_index_and_numbered_once() -> None:
     assert not [name for name in decisions if f"({name})" not in index], "run tools/decisions"
     numbers = [name[:3] for name in decisions]
     assert len(numbers) == len(set(numbers))
+
+
+def test_what_holds_a_feature_exists() -> None:
+    """docs/features.md names a file, or a test in it, for each row."""
+    missing = []
+    for named in re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "features.md").read_text()):
+        file, _, function = named.partition("::")
+        path = ROOT / file
+        if not path.exists() or (function and not re.search(rf"def {function}\b", path.read_text())):
+            missing.append(named)
+    assert not missing
