@@ -49,7 +49,7 @@ $(STAMP): $(LOCK) pyproject.toml
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
-demo: $(STAMP)  ## Node and clients as real processes, every actor killed on the way. INPUT=file SEED=n CAPTURE=dir
+demo: $(STAMP)  ## Node and clients as real processes, parts of the node and the node killed on the way. INPUT=file SEED=n CAPTURE=dir
 	$(BIN)/python -m norc_actors.cli.demo $(if $(INPUT),--input "$(INPUT)") $(if $(SEED),--seed "$(SEED)") $(if $(CAPTURE),--capture "$(CAPTURE)")
 
 test: $(STAMP)  ## Every test, warnings as errors. ARGS=...

@@ -62,7 +62,7 @@ from norc_actors.protocol.prekeys import BundleSecret, OneTimeSecret
 from norc_actors.protocol.receipts import make_receipt
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.protocol.sealing import ciphertext_hash
-from norc_actors.protocol.sessions import HEALING, ReceivingSession, make_unknown
+from norc_actors.protocol.sessions import ReceivingSession, make_unknown, starts_fresh
 
 
 @dataclass(slots=True)
@@ -189,7 +189,7 @@ class Receiving:
         tx.put(SEEN, key, seen, expires=now // DAY + SEEN_KEPT_DAYS)
         self._put_session(tx, message, opened)
         new_chain = self._put_chain(tx, message, opened)
-        if message.metadata.classification in HEALING:
+        if starts_fresh(message.metadata.classification):
             self.sending.end_session(tx, message.sender_user, message.sender_device)
         outcome = Outcome(acks=[_ack(message, "delivered", now_us, receipt)])
         if opened.inner.message_type == "system":

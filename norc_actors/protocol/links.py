@@ -52,8 +52,6 @@ FEDERATION_ERROR = 0x84
 Hello = FederationHello | FederationHelloResponse
 M = TypeVar("M", bound=Message)
 
-NORC_F = ("1.0", "1.1", "1.2", "2.0")
-"""Every NORC-F version that section 2 names."""
 SPOKEN_F = ("2.0",)
 SPOKEN_T = ("1.0", "1.1")
 
