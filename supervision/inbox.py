@@ -21,7 +21,7 @@ Cases at the one place where an owner parks: a message arrives (its sender wakes
 
 from abc import abstractmethod
 from collections import deque
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import ClassVar, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
@@ -64,6 +64,8 @@ class SystemMessage:
     """What the runtime itself asks of an actor, between two of its messages; also while it is suspended."""
 
     __slots__ = ()
+    is_news: ClassVar[bool] = False
+    """Does the actor learn something by it, as by a message of its own?"""
 
     @abstractmethod
     async def deliver(self, process: "Inbox") -> None:

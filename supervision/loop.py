@@ -99,13 +99,21 @@ class MessageLoop(Actor):
             process.owe(caller)
 
     async def _idle(self, process: Process) -> None:
-        """The mailbox is empty and a receive timeout was asked for: park until a message, or put the timeout in."""
-        seconds, process.idle = process.idle or 0.0, None
+        """The mailbox is empty and a receive timeout was asked for: park until a message, or put the timeout in.
+
+        `idle` stays set: whoever takes the next message takes it back. What `introspect` asks is no such message, and
+        the time runs anew after it (OTP's too).
+        """
+        seconds = process.idle or 0.0
         if seconds <= 0:
             process.post(Timeout())
+            process.idle = None
             return
         timer = Timer(lambda: process.post(Timeout()) if process.parked else None)
         self.system.timers.add(self.system.now() + seconds, timer)
         process.parked = True
         await wait_task_rescheduled(process.unpark)
         timer.cancel()
+        while process.queue and isinstance(asked := process.queue[0][1], SystemMessage) and not asked.is_news:
+            process.queue.popleft()
+            await asked.deliver(process)

@@ -49,6 +49,7 @@ class LinkedExit(SystemMessage):
     """To an actor that traps exits: one it is linked to is down."""
 
     __slots__ = ("reason", "ref")
+    is_news = True
 
     def __init__(self, ref: ActorRef, reason: ExitReason) -> None:
         self.ref = ref

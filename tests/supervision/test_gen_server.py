@@ -31,6 +31,7 @@ from supervision import (
     start_child,
     start_tree,
 )
+from supervision.introspect import get_state
 from tests.support.actors import Boom, Do, Get, Puppet, add_puppet, boom, crashed_with, doze, puppet, quiet, root
 
 Within = Callable[[float], AbstractContextManager[None]]
@@ -468,6 +469,17 @@ async def test_any_message_takes_a_receive_timeout_back(server: ActorRef) -> Non
     await server.cast("message")
     await trio.sleep(10)
     assert await server.call(Get()) == ["message"]
+
+
+async def test_looking_into_an_actor_lets_its_receive_timeout_run_anew(server: ActorRef) -> None:
+    """What `introspect` asks is no message to the actor; OTP starts the time anew as well."""
+    await server.cast(lambda puppet: puppet.set_timeout(2))
+    await trio.sleep(1)
+    await get_state(server)
+    await trio.sleep(1.5)
+    assert await get_state(server) == {"notes": []}
+    await trio.sleep(2.5)
+    assert await get_state(server) == {"notes": [("info", Timeout())]}
 
 
 async def test_a_receive_timeout_of_zero_comes_as_soon_as_the_mailbox_is_empty(server: ActorRef) -> None:

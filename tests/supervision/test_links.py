@@ -126,6 +126,18 @@ async def test_whoever_traps_exits_is_told_instead(tree: tuple[System, ActorRef]
     assert trapper.alive
 
 
+async def test_the_end_of_another_takes_a_receive_timeout_back_like_any_message(tree: tuple[System, ActorRef]) -> None:
+    notes: list[object] = []
+    trapper = await start_child(tree[1], ChildSpec("trapper", lambda: Trapper(notes), restart="temporary"))
+    other = await add(tree[1], "other")
+    await link(trapper, other)
+    await trapper.cast(lambda puppet: puppet.set_timeout(2))
+    await trio.sleep(1)
+    other.kill()
+    await trio.sleep(10)
+    assert notes == [(other, Killed())]
+
+
 async def test_a_link_made_in_init_that_breaks_there_refuses_the_start(tree: tuple[System, ActorRef]) -> None:
     class Leans(Puppet):
         async def init(self) -> None:
