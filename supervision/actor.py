@@ -71,7 +71,7 @@ class Actor(Body):
     _monitors: "set[MonitorRef] | None" = None
 
     def bind(self, process: Process) -> None:
-        if "_process" in vars(self):
+        if hasattr(self, "_process"):  # not `vars`: that would make a dict of attributes that are not kept in one
             raise RuntimeError(f"start gave the same {type(self).__name__} twice; it must build a new actor each time")
         self._process = process
 

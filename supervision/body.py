@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from ._core.reasons import ExitReason
-from ._core.specs import Startable
+from ._core.specs import ChildSpec, Startable
 from .messages import Continue, Ignore
 from .ref import ActorRef
+from .reply import From
 from .snapshot import Scalar, Tree
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Body(Startable):
     __slots__ = ()
     hosts_children: ClassVar[bool] = False
     traps_exits: ClassVar[bool] = False
+    starts_at_once: ClassVar[bool] = False
+    """Does it `begin_start` in whatever step? (See `turn`.)"""
     terminate_within: ClassVar[float | None] = None
     """Seconds for `terminate` when the actor ends by itself; None means its shutdown time. OTP has no bound there."""
 
@@ -50,7 +53,11 @@ class Body(Startable):
         """For a body that traps exits: the actor it is linked to is down."""
 
     def told_to_exit(self) -> None:
-        """An exit was asked for; a supervisor that waits for a child's start gives that start up."""
+        """It is to end, by itself or because it was told to; a supervisor gives up the start that it waits for."""
+
+    def begin_start(self, spec: ChildSpec, caller: From) -> "Process":
+        """Begin to start a child, which answers `caller` in the step in which it stands, or has failed."""
+        raise NotImplementedError
 
     def describe_children(self, limit: int | None) -> tuple[tuple[Tree, ...], int]:
         """The children's snapshots and how many were left out."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import trio
+from trio.lowlevel import current_task, wait_task_rescheduled
 
+from . import turn
 from ._core.reasons import Crash, ExitReason, Killed, NameTaken, Normal, Shutdown
 from ._core.roster import ChildStatus
 from ._core.specs import ChildSpec, ChildType, ShutdownTime
@@ -22,6 +24,7 @@ from .events import StuckReport
 from .messages import Call
 from .process import Process
 from .ref import ActorRef
+from .reply import From
 from .system import System
 
 STUCK_AFTER: Final = 5.0
@@ -88,7 +91,16 @@ async def start_child(supervisor: ActorRef, spec: ChildSpec) -> ActorRef:
 
     Raises `StartError` (or its kinds `AlreadyStarted`, `AlreadyPresent`, `MaxChildren`), `InvalidSpecError`.
     """
-    return await supervisor.call(StartChild(spec), None)
+    host = supervisor.resolve()
+    if not isinstance(host, Process) or not turn.is_offered(host):
+        return await supervisor.call(StartChild(spec), None)
+    task = current_task()
+    caller = From(host, task, None)
+    turn.take(host, spec, caller)
+    task.custom_sleep_data = caller
+    await wait_task_rescheduled(caller.abandon)
+    child: ActorRef = caller.outcome()
+    return child
 
 
 async def terminate_child(supervisor: ActorRef, child: str | ActorRef) -> None:
@@ -121,21 +133,32 @@ async def get_childspec(supervisor: ActorRef, child: str | ActorRef) -> ChildSpe
     return await supervisor.call(GetChildSpec(child), None)
 
 
-async def start_process(process: Process) -> bool:
-    """Run `process` in its home and wait for its `init`; False if it was not needed (`IGNORE`). Raises `StartError`."""
-    spec, system = process.spec, process.system
+def launch(process: Process) -> None:
+    """Let `process` run in its home, its name taken. Raises `AlreadyStarted` when another has that name."""
+    spec = process.spec
     if spec.name is not None:
-        holder = system.take_name(spec.name, process)
+        holder = process.system.take_name(spec.name, process)
         if holder is not None:
             raise AlreadyStarted(spec.id, holder, Shutdown(NameTaken(spec.name)))
     process.home.start_soon(process.run, name=spec.id)
+
+
+async def start_process(process: Process) -> bool:
+    """Launch `process` and wait for its `init`; False if it was not needed (`IGNORE`). Raises `StartError`."""
+    launch(process)
     if await process.wait_ready():
         return True
     if process.ignored:
         return False
+    raise failed_start(process)
+
+
+def failed_start(process: Process) -> StartError:
+    """The error of a process that is down without having stood."""
     reason = process.reason or Killed()
-    cause = reason.exception if isinstance(reason, Crash) else None
-    raise StartError(spec.id, reason) from cause
+    error = StartError(process.spec.id, reason)
+    error.__cause__ = reason.exception if isinstance(reason, Crash) else None
+    return error
 
 
 async def end_process(process: Process, shutdown: ShutdownTime) -> ExitReason:

@@ -9,10 +9,12 @@ Rules
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import assert_never
 
 import trio
 
+from . import turn
 from ._core.backoff import Patience
 from ._core.intensity import Window
 from ._core.reasons import ExitReason, Shutdown, consequences
@@ -30,7 +32,10 @@ from .children import (
     WhichChildren,
     end_process,
     ended_as_told,
+    failed_start,
     kill_process,
+    launch,
+    new_process,
     trio_seconds,
 )
 from .errors import ChildError, ChildNotFound, ChildRunning, MaxChildren, StartError
@@ -57,6 +62,8 @@ class DynamicSupervisor(SupervisorBase):
 
     `max_children` bounds how many there may be at a time (None: no bound). Raises `InvalidSpecError`.
     """
+
+    starts_at_once = True
 
     def __init__(
         self,
@@ -183,7 +190,8 @@ class DynamicSupervisor(SupervisorBase):
     async def _handle(self, request: SupervisorRequest, caller: From) -> object:
         match request:
             case StartChild():
-                return await self._add(request.spec, caller)
+                await turn.hold(self._process, self.begin_start(request.spec, caller))
+                return NO_REPLY
             case TerminateChild():
                 await self._end(self._find(request.child))
                 return None
@@ -199,18 +207,26 @@ class DynamicSupervisor(SupervisorBase):
             case _:
                 assert_never(request)
 
-    async def _add(self, spec: ChildSpec, caller: From) -> object:
-        """The child itself answers, in the step in which it stands: its caller need not wait for our turn as well."""
-
-        def stands(child: Process) -> None:
-            self._children[child] = None
-            caller.reply(child)
-
+    def begin_start(self, spec: ChildSpec, caller: From) -> Process:
         check_significant(spec, self._auto_shutdown)
         if self._max_children is not None and len(self._children) + len(self._lost) >= self._max_children:
             raise MaxChildren(spec.id, Shutdown(f"max_children is {self._max_children}"))
-        process = await self.start_one(spec, at_ready=stands)
-        return NO_REPLY if process.ready else process
+        child = new_process(spec, self.system, self._process)
+        launch(child)
+        child.at_start = partial(self._started, child, caller)
+        self._starting = child
+        return child
+
+    def _started(self, child: Process, caller: From) -> None:
+        """In the child's own step: it stands, or is down without having stood. It answers `caller` itself."""
+        self._starting = None
+        if child.ready:
+            self._children[child] = None
+        if child.ready or child.ignored:
+            caller.reply(child)
+        elif turn.held(self._process, child):  # if not, it is we who are ending, and the caller will learn that
+            caller.fail(failed_start(child))
+        turn.release(self._process, child)
 
     async def _end(self, process: Process) -> None:
         self._patience.forget(process)

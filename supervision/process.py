@@ -13,6 +13,7 @@ Rules
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -72,10 +73,9 @@ class Process(Inbox):
         "_linked",
         "_scope",
         "_serial",
-        "_starter",
         "_watchers",
         "actor",
-        "at_ready",
+        "at_start",
         "culprit",
         "home",
         "idle",
@@ -99,13 +99,12 @@ class Process(Inbox):
         self.stopping: ExitReason | None = None
         self.idle: float | None = None
         self.restarts = 0
-        self.at_ready: Callable[[Process], None] | None = None
+        self.at_start: Callable[[], None] | None = None
         self.culprit: Entry | None = None
         self._serial = next(system.serials)
         self._killed = self._leaving = False
         self._broken: ExitReason | None = None
         self._scope: trio.CancelScope | None = None
-        self._starter: trio.lowlevel.Task | None = None
         self._linked: LinkedTasks | None = None
         self._cleanups: dict[object, Callable[[ExitReason], None]] | None = None
         self._watchers: dict[object, Callable[[ExitReason], None]] | None = None
@@ -232,8 +231,9 @@ class Process(Inbox):
     async def wait_ready(self) -> bool:
         """Wait until it runs; False if it ended before that, or was not needed (`ignored`). One waiter: its starter."""
         if not self.ready and not self.down:
-            self._starter = current_task()
-            self._starter.custom_sleep_data = self
+            starter = current_task()
+            self.at_start = partial(reschedule, starter)
+            starter.custom_sleep_data = self
             await wait_task_rescheduled(self._forget_starter)
         return self.ready
 
@@ -243,15 +243,16 @@ class Process(Inbox):
         events = self.system.events
         if events.wants(ProgressReport):
             events.emit(ProgressReport(supervisor=self.parent, child=self))
-        if self.at_ready is not None:
-            at_ready, self.at_ready = self.at_ready, None
-            at_ready(self)
-        if self._starter is not None:
-            reschedule(self._starter)
-            self._starter = None
+        self._tell_starter()
+
+    def _tell_starter(self) -> None:
+        """It stands, or is down without having stood."""
+        at_start, self.at_start = self.at_start, None
+        if at_start is not None:
+            at_start()
 
     def _forget_starter(self, _raise_cancel: object) -> Abort:
-        self._starter = None
+        self.at_start = None
         return Abort.SUCCEEDED
 
     async def run(self) -> None:
@@ -260,7 +261,13 @@ class Process(Inbox):
         reason: ExitReason = Killed()
         try:
             if not self._killed:
-                reason = await self._run_body()
+                self.actor = actor = self._construct()
+                if not actor.hosts_children:
+                    reason = await self._live(actor)
+                else:
+                    async with trio.open_nursery() as self.nursery:
+                        reason = await self._live(actor)
+                        self.nursery.cancel_scope.cancel()
         except trio.Cancelled:
             reason = Killed()
             raise
@@ -273,23 +280,28 @@ class Process(Inbox):
                 await self._linked.end()
             self._finish(reason)
 
-    async def _run_body(self) -> ExitReason:
+    def _construct(self) -> Body:
         actor = self.spec.start()
         if not isinstance(actor, Body):
             raise TypeError(f"child {self.spec.id!r}: start gave a {type(actor).__name__}, which is no actor")
-        self.actor = actor
         actor.bind(self)
-        if not actor.hosts_children:
-            return await self._live(actor)
-        async with trio.open_nursery() as self.nursery:
-            reason = await self._live(actor)
-            self.nursery.cancel_scope.cancel()
-        return reason
+        return actor
 
     async def _live(self, actor: Body) -> ExitReason:
         reason: ExitReason | None = None
         with trio.CancelScope() as self._scope:
-            reason = await self._work(actor)
+            try:
+                answer = await actor.init()
+                if isinstance(answer, Ignore):
+                    self.ignored, reason = True, Normal()
+                else:
+                    self._stands()
+                    reason = await actor.loop(answer)
+            except trio.Cancelled:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - a callback failed: that is what a reason is for
+                self.culprit = self.recent[-1] if self.recent else None
+                reason = self._caught(raised)
         if self._killed:
             return Killed()
         if reason is None or self._broken is not None:
@@ -299,20 +311,6 @@ class Process(Inbox):
         if not self.ready or type(actor).terminate is Body.terminate:
             return reason
         return await self._leave(actor, reason)
-
-    async def _work(self, actor: Body) -> ExitReason:
-        try:
-            answer = await actor.init()
-            if isinstance(answer, Ignore):
-                self.ignored = True
-                return Normal()
-            self._stands()
-            return await actor.loop(answer)
-        except trio.Cancelled:
-            raise
-        except BaseException as raised:  # noqa: BLE001 - a callback failed: that is what a reason is for
-            self.culprit = self.recent[-1] if self.recent else None
-            return self._caught(raised)
 
     async def _leave(self, actor: Body, reason: ExitReason) -> ExitReason:
         """Let the actor clean up, within its shutdown time; a supervisor's children have theirs."""
@@ -381,6 +379,8 @@ class Process(Inbox):
             self._close(reason)
             if self._scope is not None:
                 self._scope.cancel()
+            if self.actor is not None:
+                self.actor.told_to_exit()
 
     # Its end
 
@@ -399,9 +399,7 @@ class Process(Inbox):
         self._scope = self._linked = self.deferred = self.tracer = None
         if self.parent is not None and self.ready:
             self.parent.post(ChildExit(self, reason))
-        if self._starter is not None:
-            reschedule(self._starter)
-            self._starter = None
+        self._tell_starter()
 
 
 def _enter(

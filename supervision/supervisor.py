@@ -10,7 +10,7 @@ Rules
 - Told to end while a child's `init` runs, it kills that child instead of waiting for it (OTP waits; decision 003).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
 from ._core.backoff import Patience
@@ -92,16 +92,10 @@ class SupervisorBase(GenServer):
     _starting: Process | None = None
     _ward: Ward | None = None
 
-    async def start_one(
-        self, spec: ChildSpec, restarts: int = 0, at_ready: Callable[[Process], None] | None = None
-    ) -> Process:
-        """Start a child; the process returned runs, or is not alive because it was not needed. Raises `StartError`.
-
-        `at_ready` is called in the child's own step, as soon as its `init` went through.
-        """
+    async def start_one(self, spec: ChildSpec, restarts: int = 0) -> Process:
+        """Start a child; the process returned runs, or is not alive because it was not needed. Raises `StartError`."""
         process = new_process(spec, self.system, self._process)
         process.restarts = restarts
-        process.at_ready = at_ready
         self._starting = process
         try:
             await start_process(process)
