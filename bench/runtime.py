@@ -7,24 +7,25 @@ What the profile says: of a call, two thirds are Trio's own two steps (its loop,
 is the reply slot, the deadline in the shared heap and the callback, about equal. Of a child's start, half are the task
 switches (caller, supervisor, child, caller), then Trio's task and cancel scope; ours is the last quarter.
 
-    python -m bench.runtime            prints a table
-    measure() -> dict                  the same as plain values, for the other benches
+    python -m bench runtime            all questions, as a table
+    python -m bench.runtime NAME       the memory that one takes, in a process of its own
 """
 
 import gc
-import json
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import trio
 import trio.testing
 
+from bench.figures import Figures, figure
+from bench.processes import ROOT
 from bench.raw_trio import two_switches
 from supervision import (
     ActorRef,
@@ -36,6 +37,7 @@ from supervision import (
     Mailbox,
     Supervisor,
     System,
+    Watchdog,
     start_child,
     start_tree,
     terminate_child,
@@ -45,7 +47,6 @@ QUICK = bool(os.environ.get("QUICK"))
 ROUNDS = 3 if QUICK else 7
 SCALE = 1 if QUICK else 5
 
-Figure = dict[str, float]
 Round = Callable[["Bed"], Awaitable[float]]
 
 
@@ -109,14 +110,13 @@ async def channel_round_trip(_bed: Bed) -> float:
     return elapsed / count * 1e6
 
 
-async def call(bed: Bed) -> float:
+async def call(bed: Bed, times: int = 2000 * SCALE) -> float:
     """Microseconds for a call with its reply and its deadline."""
-    count = 2000 * SCALE
     request = Echo(1)
     start = perf_counter()
-    for _ in range(count):
+    for _ in range(times):
         await bed.server.call(request)
-    return (perf_counter() - start) / count * 1e6
+    return (perf_counter() - start) / times * 1e6
 
 
 async def cast_burst(bed: Bed) -> float:
@@ -185,6 +185,23 @@ async def crash_to_restarted(bed: Bed) -> float:
     return elapsed / count * 1e6
 
 
+async def watched(bed: Bed) -> float:
+    """Per cent that the same calls cost more under a watchdog: the median of pairs, one with and one without.
+
+    In CPU time, the watching thread's included: neighbours would hide 5 %. Each of a pair is long enough for samples.
+    """
+    ratios = []
+    for turn in range(2 * SCALE):
+        seconds = {}
+        for on in (True, False) if turn % 2 else (False, True):
+            with Watchdog(bed.system) if on else nullcontext():
+                start = process_time()
+                await call(bed, times=15_000)
+                seconds[on] = process_time() - start
+        ratios.append(seconds[True] / seconds[False])
+    return (median(ratios) - 1) * 100
+
+
 # Memory is measured in processes of their own: what a round freed would hide what the next one takes.
 
 
@@ -217,56 +234,67 @@ async def bare_memory(_bed: Bed) -> float:
     return used / count / 1024
 
 
-TIMED: dict[str, tuple[Round, str | None]] = {
-    "floor": (floor, None),
-    "channels_of_size_0": (channel_round_trip, "floor"),
-    "call": (call, "floor"),
-    "cast_in_bursts": (cast_burst, None),
-    "start_soon": (start_soon, None),
-    "start_child": (spawn_child, "start_soon"),
-    "child_of_a_supervisor": (start_in_a_supervisor, "start_soon"),
-    "crash_to_restarted": (crash_to_restarted, None),
+@dataclass(frozen=True)
+class Question:
+    """What is measured, what it is compared with, and what the median, or the ratio of the medians, may be at most."""
+
+    run: Round
+    unit: str
+    baseline: str | None = None
+    at_most: float | None = None
+    ratio_at_most: float | None = None
+
+
+TIMED: dict[str, Question] = {
+    "floor": Question(floor, "us"),
+    "channels of size 0": Question(channel_round_trip, "us", "floor"),
+    "call": Question(call, "us", "floor", ratio_at_most=1.5),
+    "cast in bursts": Question(cast_burst, "us", at_most=1),
+    "start_soon": Question(start_soon, "us"),
+    "start_child": Question(spawn_child, "us", "start_soon", ratio_at_most=3),
+    "child of a supervisor": Question(start_in_a_supervisor, "us", "start_soon", ratio_at_most=3),
+    "crash to restarted": Question(crash_to_restarted, "us", at_most=100),
+    "calls under a watchdog cost more by": Question(watched, "%", at_most=5),
 }
-WEIGHED: dict[str, tuple[Round, str | None]] = {
-    "bare_task_memory": (bare_memory, None),
-    "idle_server_memory": (idle_memory, "bare_task_memory"),
+WEIGHED: dict[str, Question] = {
+    "bare task": Question(bare_memory, "KB"),
+    "idle server": Question(idle_memory, "KB", "bare task", at_most=8),
 }
 
 
-def measure() -> dict[str, Figure]:
-    """Run everything; for each figure its `median`, `min`, `max` and, where it has a baseline, `ratio` of medians.
-
-    Times in microseconds, memory in kilobytes.
-    """
+def measure() -> Figures:
+    """Run everything. Times in microseconds, memory in kilobytes."""
     samples = trio.run(_time_all)
     for name in WEIGHED:
-        command = [sys.executable, "-m", "bench.runtime", "--memory", name]
+        command = [sys.executable, "-m", "bench.runtime", name]
         samples[name] = [
-            float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            float(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
             for _ in range(1 if QUICK else 3)
         ]
-    figures: dict[str, Figure] = {}
-    for name, (_, baseline) in (TIMED | WEIGHED).items():
-        values = samples[name]
-        figures[name] = {"median": median(values), "min": min(values), "max": max(values)}
-        if baseline is not None:
-            figures[name]["ratio"] = figures[name]["median"] / figures[baseline]["median"]
-    return figures
+    return {
+        f"{name} ({question.unit})": figure(
+            samples[name],
+            baseline=samples.get(question.baseline or ""),
+            at_most=question.at_most,
+            ratio_at_most=question.ratio_at_most,
+        )
+        for name, question in (TIMED | WEIGHED).items()
+    }
 
 
 async def _time_all() -> dict[str, list[float]]:
     samples: dict[str, list[float]] = {name: [] for name in TIMED}
     async with open_bed() as bed:
         for _ in range(ROUNDS):
-            for name, (run, _) in TIMED.items():
+            for name, question in TIMED.items():
                 gc.collect()
-                samples[name].append(await run(bed))
+                samples[name].append(await question.run(bed))
     return samples
 
 
 async def _weigh(name: str) -> float:
     async with open_bed() as bed:
-        return await WEIGHED[name][0](bed)
+        return await WEIGHED[name].run(bed)
 
 
 @asynccontextmanager
@@ -291,21 +319,5 @@ def _resident() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def table(figures: dict[str, Figure]) -> str:
-    """The figures as text."""
-    lines = [f"{'':24}{'median':>10}{'min':>10}{'max':>10}{'':5}{'ratio':>8}"]
-    for name, figure in figures.items():
-        unit = "us" if name in TIMED else "KB"
-        baseline = (TIMED | WEIGHED)[name][1]
-        ratio = f"{figure['ratio']:8.2f} x {baseline}" if baseline else ""
-        values = f"{figure['median']:10.2f}{figure['min']:10.2f}{figure['max']:10.2f}"
-        lines.append(f"{name:24}{values} {unit:4}{ratio}")
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--memory"]:
-        print(trio.run(_weigh, sys.argv[2]))
-    else:
-        measured = measure()
-        print(json.dumps(measured, indent=1) if "--json" in sys.argv else table(measured))
+    print(trio.run(_weigh, sys.argv[1]))

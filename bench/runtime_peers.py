@@ -36,12 +36,12 @@ SCALE = 1 if QUICK else 4
 
 PEERS_PYTHON = ROOT / "build" / "peers" / "bin" / "python"
 OURS = {
-    "floor": TIMED["floor"][0],
-    "call": TIMED["call"][0],
-    "cast": TIMED["cast_in_bursts"][0],
-    "spawn": TIMED["start_child"][0],
-    "crash": TIMED["crash_to_restarted"][0],
-    "memory": WEIGHED["idle_server_memory"][0],
+    "floor": TIMED["floor"].run,
+    "call": TIMED["call"].run,
+    "cast": TIMED["cast in bursts"].run,
+    "spawn": TIMED["start_child"].run,
+    "crash": TIMED["crash to restarted"].run,
+    "memory": WEIGHED["idle server"].run,
 }
 QUESTIONS = {
     "call": "call (us)",

@@ -78,11 +78,15 @@ class HighWaterReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HogReport:
-    """A callback computed for `seconds` without giving way; everybody waited. `actor` is None if it was none."""
+    """A callback did not give way for `seconds`; everybody waited. `actor` is None if it was none.
+
+    `computed`: how many of the seconds were CPU time. If few, it blocked, or the machine had no time for us.
+    """
 
     actor: ActorRef | None
     where: str
     seconds: float
+    computed: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Finding the hog: the actor whose callback computes and lets nobody else run (row A38).
+"""Finding the hog: the actor whose callback computes, or blocks, and lets nobody else run (row A38).
 
 Rules
 - Trio cannot pre-empt a task and cannot cancel one that does not wait. What can be done is to say who it is, at once.
@@ -6,6 +6,8 @@ Rules
   stack of the scheduler's thread. The busy path pays nothing: one callback an interval, no hook at any step.
 - It is logged from the watching thread at once, because the loop may never come back; when it does, `HogReport` goes
   to `system.events` with the whole length. Both name the actor and the place in the code.
+- The report also tells how much of that time the scheduler's thread computed. A hog computes; a stall waits in a
+  blocking call; and so it looks when the machine had no time for us.
 - What holds the whole interpreter (C code that keeps the lock) holds this thread too, and is seen when it lets go.
 """
 
@@ -24,10 +26,19 @@ from .ref import ActorRef
 from .system import System
 
 
+@dataclass(frozen=True, slots=True)
+class _Beat:
+    """A sign of life: when it came, and what the scheduler's thread had computed by then, in seconds."""
+
+    time: float
+    computed: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     actor: ActorRef | None
     where: str
+    since: _Beat
 
 
 class Watchdog:
@@ -41,13 +52,13 @@ class Watchdog:
         self._threshold = threshold
         self._interval = interval
         self._over = threading.Event()
-        self._beat = 0.0
+        self._beat = _Beat(0, 0)
         self._asked = False
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "Watchdog":
         token, target = trio.lowlevel.current_trio_token(), threading.get_ident()
-        self._beat = time.monotonic()
+        self._sign_of_life()
         self._thread = threading.Thread(target=self._watch, args=(token, target), name="watchdog", daemon=True)
         self._thread.start()
         return self
@@ -58,33 +69,36 @@ class Watchdog:
             self._thread.join()
 
     def _sign_of_life(self) -> None:
-        self._beat = time.monotonic()
+        self._beat = _Beat(time.monotonic(), time.thread_time())
         self._asked = False
 
     def _watch(self, token: trio.lowlevel.TrioToken, target: int) -> None:
         seen: _Seen | None = None
-        since = 0.0
         while not self._over.wait(self._interval):
             try:
                 if not self._asked:
                     if seen is not None:
-                        token.run_sync_soon(self._emit, seen, self._beat - since)
+                        token.run_sync_soon(self._emit, seen, self._beat)
                         seen = None
                     self._asked = True
                     token.run_sync_soon(self._sign_of_life)
             except trio.RunFinishedError:
                 return
-            late = time.monotonic() - self._beat
+            late = time.monotonic() - self._beat.time
             if self._asked and late > self._threshold + self._interval and seen is None:
-                seen, since = _look(target), self._beat
-                LOGGER.warning("%s holds everybody up for %.2f s already, at %s", seen.actor, late, seen.where)
+                actor, where = _look(target)
+                seen = _Seen(actor=actor, where=where, since=self._beat)
+                who = actor or "something that is no actor"
+                LOGGER.warning("%s holds everybody up for %.2f s already, at %s", who, late, where)
 
-    def _emit(self, seen: _Seen, seconds: float) -> None:
-        self._system.events.emit(HogReport(actor=seen.actor, where=seen.where, seconds=seconds))
+    def _emit(self, seen: _Seen, until: _Beat) -> None:
+        seconds, computed = until.time - seen.since.time, until.computed - seen.since.computed
+        report = HogReport(actor=seen.actor, where=seen.where, seconds=seconds, computed=computed)
+        self._system.events.emit(report)
 
 
-def _look(thread: int) -> _Seen:
-    """Who runs on that thread right now, and where."""
+def _look(thread: int) -> tuple[ActorRef | None, str]:
+    """Whose code runs on that thread right now, and where."""
     frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to see other threads
     where = "an unknown place"
     actor: ActorRef | None = None
@@ -99,4 +113,4 @@ def _look(thread: int) -> _Seen:
             actor = holder.owner
             break
         frame = frame.f_back
-    return _Seen(actor=actor, where=where)
+    return actor, where
