@@ -50,16 +50,17 @@ class Patience:
     __slots__ = ("_failures",)
 
     def __init__(self) -> None:
-        self._failures: dict[Hashable, tuple[int, float]] = {}
+        self._failures: dict[Hashable, tuple[int, float | None]] = {}
+        """How often in a row, and since when it stands again; None while it does not."""
 
     def __len__(self) -> int:
         return len(self._failures)
 
     def failed(self, child: Hashable, backoff: Backoff, now: float, chance: float) -> float:
         """`child` ended, or did not start: the seconds to wait before its next try."""
-        previous, since = self._failures.get(child, (0, now))
-        attempt = backoff.attempt(previous, now - since)
-        self._failures[child] = (attempt, now)
+        previous, since = self._failures.get(child, (0, None))
+        attempt = previous + 1 if since is None else backoff.attempt(previous, now - since)
+        self._failures[child] = (attempt, None)
         return backoff.delay(attempt, chance)
 
     def stands(self, child: Hashable, now: float, successor: Hashable | None = None) -> None:

@@ -312,6 +312,23 @@ async def test_a_backoff_spaces_restarts_out() -> None:
         assert len(times) == 7
 
 
+async def test_waiting_is_not_standing() -> None:
+    """A child that does not even start again earns no fresh back-off, however long its waits are by now."""
+    times: list[float] = []
+
+    class StartsOnce(GenServer):
+        async def init(self) -> None:
+            times.append(trio.current_time())
+            if len(times) > 1:
+                raise Boom
+
+    spec = ChildSpec("once", StartsOnce, name="once", backoff=Backoff(minimum=1, maximum=4))
+    async with start_tree(root(spec), quiet()) as (system, _):
+        system.ref("once").kill()
+        await trio.sleep(25)
+    assert times == [0, 1, 3, 7, 11, 15, 19, 23]
+
+
 async def test_a_child_that_stood_long_enough_has_a_fresh_backoff() -> None:
     tell, started = trio.open_memory_channel[float](100)
 
