@@ -7,8 +7,10 @@ Rules
 - Time-outs: of the state (ends with it), of the event (ends with the next event, whatever it is), and by name (ends
   when it fires, is set anew or is cancelled). Setting one again replaces it; None seconds cancels it. A time-out that
   was cancelled in time is never delivered, even if it was on its way.
-- `enter(state, old)` runs whenever a state is entered, the first included (old is None), before any event. It may set
-  time-outs, reply and insert events; it may not change the state.
+- A time-out of 0 s comes when what was inserted and what was postponed is done, before anything from the mailbox.
+- `enter(state, old)` runs whenever a state is entered, the first included (old is None), before any event. Its actions
+  are done as if they were appended to those of the event that led there: it may set time-outs, reply and insert events
+  (OTP refuses that last one); it may not change the state.
 - An event without a handler in this state is a crash: a machine that ignores must say so (`Keep()`).
 
 The default `handle_event` calls the method `in_<state>`: an `Enum` member's name in lower case, or the text itself.
@@ -136,7 +138,7 @@ class Stop:
         self.reason: ExitReason = Normal() if reason is None else reason
 
 
-_MACHINERY: Final = {"_process", "_monitors", "_state", "_entered", "_timers", "_postponed", "_inserted"}
+_MACHINERY: Final = {"_process", "_monitors", "_state", "_entered", "_timers", "_due", "_postponed", "_inserted"}
 EVENT: Final = "event"
 STATE: Final = "state"
 
@@ -157,6 +159,7 @@ class StateMachine(MessageLoop, Generic[S]):
     _state: S
     _entered = False
     _timers: dict[str, tuple[Timer, _Fired]]
+    _due: dict[str, TimedOut]
 
     @property
     def state(self) -> S:
@@ -193,12 +196,12 @@ class StateMachine(MessageLoop, Generic[S]):
 
     async def loop(self, first: Continue | None) -> ExitReason:
         self._state, self._entered = self.initial, True
-        self._timers = {}
+        self._timers, self._due = {}, {}
         self._postponed: list[Event] = []
         self._inserted: deque[Event] = deque()
-        await self._enter(None)
         if first is not None:
-            self._inserted.appendleft(Internal(first.value))
+            self._inserted.append(Internal(first.value))
+        self._inserted.extend(await self._enter(None))
         await self._run_inserted()
         return await super().loop(None)
 
@@ -225,8 +228,8 @@ class StateMachine(MessageLoop, Generic[S]):
         await self._run_inserted()
 
     async def _run_inserted(self) -> None:
-        while self._inserted and self._process.stopping is None:
-            event = self._inserted.popleft()
+        while (self._inserted or self._due) and self._process.stopping is None:
+            event = self._inserted.popleft() if self._inserted else self._due.pop(next(iter(self._due)))
             self._cancel(EVENT)
             await self._carry_out(event, await self.handle_event(self._state, event))
 
@@ -242,16 +245,14 @@ class StateMachine(MessageLoop, Generic[S]):
             self._state = answer.state
             if not any(isinstance(action, After) and action.name == STATE for action in answer.actions):
                 self._cancel(STATE)
+            inserted += await self._enter(old)
             self._inserted.extendleft(reversed(self._postponed))
             self._postponed.clear()
-            self._inserted.extendleft(reversed(inserted))
-            await self._enter(old)
-        else:
-            self._inserted.extendleft(reversed(inserted))
-
-    async def _enter(self, old: S | None) -> None:
-        inserted = self._do(await self.enter(self._state, old), None)
         self._inserted.extendleft(reversed(inserted))
+
+    async def _enter(self, old: S | None) -> list[Event]:
+        """Enter the state it is in; returns the events to insert."""
+        return self._do(await self.enter(self._state, old), None)
 
     def _do(self, actions: Sequence[Action], event: Event | None) -> list[Event]:
         """Do the actions; returns the events to insert."""
@@ -272,11 +273,17 @@ class StateMachine(MessageLoop, Generic[S]):
 
     def _set(self, after: After) -> None:
         self._cancel(after.name)
-        if after.seconds is not None:
-            fired = _Fired(TimedOut(after.name, after.content))
+        if after.seconds is None:
+            return
+        event = TimedOut(after.name, after.content)
+        if after.seconds <= 0:
+            self._due[after.name] = event
+        else:
+            fired = _Fired(event)
             self._timers[after.name] = (self.send_after(after.seconds, fired), fired)
 
     def _cancel(self, name: str) -> None:
+        self._due.pop(name, None)
         known = self._timers.pop(name, None)
         if known is not None:
             known[0].cancel()

@@ -248,6 +248,61 @@ async def test_inserted_events_come_first_and_postponed_ones_after_a_change(star
     ]  # fmt: skip
 
 
+async def test_what_entering_inserts_comes_after_what_the_event_inserted(start: Start) -> None:
+    """Its actions are done as if appended; what was postponed comes after both."""
+
+    class Enters(Scripted):
+        async def enter(self, state: str, old: str | None) -> Sequence[Action]:
+            return [Insert("from enter")] if state == "b" else []
+
+    script: dict[object, object] = {"later": Keep(Postpone()), "go": Next("b", Insert("from the event"))}
+    machine = Enters(
+        lambda state, event: script.get(event.message) if state == "a" and isinstance(event, CastEvent) else None
+    )
+    ref = await start(machine)  # type: ignore[arg-type]
+    for message in ("later", "go"):
+        await ref.cast(message)
+    await wait_all_tasks_blocked()
+    assert [event for _, state, event in machine.notes if state == "b"] == [  # type: ignore[misc]
+        Internal("from the event"), Internal("from enter"), CastEvent("later"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["state", "event", "mine"])
+async def test_a_time_out_of_zero_comes_before_what_waits_in_the_mailbox(start: Start, name: str) -> None:
+    script = {"set": Keep(After(0, 1, name)), "set and insert": Keep(After(0, 1, name), Insert("inserted"))}
+    notes = await run(start, script, "set", "waits", wait=1)
+    assert [event for _, _, event in notes] == [CastEvent("set"), TimedOut(name, 1), CastEvent("waits")]  # type: ignore[misc]
+    notes = await run(start, script, "set and insert", "waits", wait=1)
+    late = [] if name == "event" else [TimedOut(name, 1)]  # any event ends the time-out of an event
+    assert [event for _, _, event in notes][1:] == [Internal("inserted"), *late, CastEvent("waits")]  # type: ignore[misc]
+
+
+async def test_a_time_out_of_zero_comes_after_what_was_postponed_and_may_be_cancelled(start: Start) -> None:
+    script = {
+        "later": Keep(Postpone()),
+        "go": Next("b", After(0, "of the state"), After(0, "mine", "mine"), After(0, "event", "event")),
+        "set": Keep(After(0), Insert("leave")),
+        ("internal", "leave"): Next("b"),
+    }
+    machine = Scripted(
+        lambda state, event: (
+            script.get(event.message if isinstance(event, CastEvent) else ("internal", getattr(event, "content", None)))
+            if state == "a"
+            else None
+        )
+    )
+    ref = await start(machine)  # type: ignore[arg-type]
+    for message in ("later", "go", "last"):
+        await ref.cast(message)
+    await wait_all_tasks_blocked()
+    assert [event for _, state, event in machine.notes if state == "b"] == [  # type: ignore[misc]
+        CastEvent("later"), TimedOut("state", "of the state"), TimedOut("mine", "mine"), CastEvent("last"),
+    ]  # fmt: skip
+    notes = await run(start, script, "set", wait=1)
+    assert [event for _, _, event in notes] == [CastEvent("set"), Internal("leave")]  # type: ignore[misc]
+
+
 async def test_entering_may_set_and_insert_but_not_postpone(start: Start) -> None:
     machine = Scripted(lambda _state, _event: None, on_enter=[Insert("first"), After(3)])
     ref = await start(machine)  # type: ignore[arg-type]
