@@ -4,7 +4,7 @@ Rules
 - An actor is constructed by its spec's `start`, plainly; the runtime's gifts (`ref`, `system`, `monitor`, …) are there
   from `init` on, not in the constructor.
 - All of them are synchronous: they note a wish, and the runtime acts on it after the callback or at its time.
-- What an actor starts ends with it: timers fire into nothing, monitors are taken back, spawned tasks are cancelled.
+- What an actor starts ends with it: timers are forgotten, monitors are taken back, spawned tasks are cancelled.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
@@ -157,9 +157,9 @@ class Actor(Body):
         cls.traps_exits = cls.handle_exit is not Actor.handle_exit
 
     def send_after(self, seconds: float, message: object) -> Timer:
-        """Have `message` delivered to `handle_info` after `seconds`, unless the timer is cancelled."""
+        """Have `message` delivered to `handle_info` after `seconds`, unless it is cancelled or the actor ends."""
         process = self._process
-        timer = Timer(lambda: process.post(message))
+        timer = Timer(lambda: process.post(message), process)
         self.system.timers.add(trio.current_time() + seconds, timer)
         return timer
 
@@ -167,7 +167,7 @@ class Actor(Body):
         """Run a task linked to this actor: what it raises is the actor's crash; it is cancelled when the actor ends,
         after `terminate`, which may still use it.
 
-        Returns the scope that ends this one task.
+        Returns the scope that ends this one task. Raises `ServerDown` when the actor is down: nothing outlives it.
         """
         return self._process.spawn(async_fn, *args)
 

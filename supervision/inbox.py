@@ -126,6 +126,7 @@ class Inbox(ActorRef):
         "recent",
         "spec",
         "special",
+        "stopping",
         "suspended",
         "system",
         "task",
@@ -141,6 +142,7 @@ class Inbox(ActorRef):
         self.down = False
         self.parked = False
         self.reason: ExitReason | None = None
+        self.stopping: ExitReason | None = None
         self.current: From | None = None
         self.deferred: Deferred | None = None
         self.suspended = False
@@ -160,7 +162,7 @@ class Inbox(ActorRef):
             raise ServerDown(self, self._why_closed())
         target = self.task
         if target is not None and (target is task or target.custom_sleep_data is not None):
-            self._refuse_a_circle(task)
+            self.refuse_a_circle(task)
         caller = From(self, task, timeout)
         now = self._now()
         entry: Entry = (caller, request, now)
@@ -223,21 +225,23 @@ class Inbox(ActorRef):
             self.queue.append((SYSTEM, message, self._now()))
             self._wake()
 
-    def _refuse_a_circle(self, task: trio.lowlevel.Task) -> None:
+    def refuse_a_circle(self, task: trio.lowlevel.Task) -> None:
         """Raise if this actor waits for `task`, directly or over others: a call from `task` would close a circle.
 
-        A reply that was put off may come from elsewhere, so whoever waits for one waits for nobody in particular.
+        A reply that was put off may come from elsewhere, so whoever waits for one waits for nobody in particular. Some
+        may wait for each other's end; that circle is not ours.
         """
-        names, target = [], self
+        path: dict[Inbox, str] = {}
+        target = self
         while target.task is not task:
-            names.append(target.id)
+            path[target] = target.id
             waits = None if target.task is None else target.task.custom_sleep_data
             if isinstance(waits, From):
                 waits = None if waits.deferred else waits.ref
-            if not isinstance(waits, Inbox):
+            if not isinstance(waits, Inbox) or waits in path:
                 return
             target = waits
-        raise CallCycle(target, names) if names else SelfCall(self)
+        raise CallCycle(target, tuple(path.values())) if path else SelfCall(self)
 
     def _wake(self) -> None:
         if self.parked and self.task is not None:
@@ -252,7 +256,7 @@ class Inbox(ActorRef):
     def _admits(self, depth: int, entry: Entry, waiter: From | _Sender | None) -> bool:
         """May `entry` be appended now? If not, it was seen to: put in line with `waiter`, or diverted."""
         policy = self.spec.policy
-        if depth >= self._capacity:
+        if depth >= self._capacity or self._blocked is not None:
             if policy.overflow == "drop_oldest":
                 self._drop_oldest()
             elif policy.overflow == "block" and waiter is not None:
@@ -260,6 +264,7 @@ class Inbox(ActorRef):
                     self._blocked = deque()
                 self._blocked.append((entry, waiter))
                 self.special = True
+                self._set_mark()
                 if isinstance(waiter, _Sender):
                     waiter.waits = True
                 return False
@@ -280,12 +285,20 @@ class Inbox(ActorRef):
 
     def _set_mark(self) -> None:
         mark = min(self._peak, self._capacity)
-        self._mark = mark if self._above_high_water else min(mark, self.spec.policy.high_mark - 1)
+        if self._blocked is not None:
+            mark = 0  # whoever comes now stands in line as well
+        elif not self._above_high_water:
+            mark = min(mark, self.spec.policy.high_mark - 1)
+        self._mark = mark
 
     def _divert(self, name: str, entry: Entry) -> None:
-        """Hand `entry` to the actor of that name; if that is full as well, its own policy decides."""
-        other = self.system.whereis(name)
-        if other is None or other is self:
+        """Hand `entry` to the actor of that name; if that is full as well, its own policy decides. Never twice."""
+        other, message = self.system.whereis(name), entry[1]
+        been: list[ActorRef] = [self]
+        while isinstance(message, Diverted):
+            been.append(message.ref)
+            message = message.message
+        if other is None or other in been:
             raise MailboxFull(self, self._capacity)
         other.cast_nowait(Diverted(self, entry[1]))
 
@@ -299,7 +312,7 @@ class Inbox(ActorRef):
 
     async def attend(self) -> None:
         """Do what `special` stands for, before the next message is taken."""
-        while self.suspended and await self._work_while_suspended():
+        while self.suspended and self.stopping is None and await self._work_while_suspended():
             pass
         self._relieve()
         if self.queue:
@@ -342,7 +355,7 @@ class Inbox(ActorRef):
             self._blocked = None
         if not queue:
             self._above_high_water = False
-            self._set_mark()
+        self._set_mark()
 
     def mailbox_statistics(self) -> MailboxStatistics:
         """The mailbox as it stands."""

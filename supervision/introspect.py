@@ -5,6 +5,7 @@ Rules
   It works on suspended actors too, and is not held up by a full mailbox.
 - A suspended actor keeps its mailbox, its timers and its links; it handles what this module asks, exits, nothing else.
 - An error in a function given here is raised at whoever gave it; the actor goes on.
+- Asking oneself, or in a circle, is refused as it is for calls (`SelfCall`, `CallCycle`).
 - All of it is for debugging, tests and tools. An actor that needs it to work is designed wrong.
 """
 
@@ -159,8 +160,11 @@ async def _ask(ref: ActorRef, work: Work, seconds: float) -> object:
     process = ref.resolve()
     if not isinstance(process, Process) or process.down:
         raise ServerDown(ref, NoProc())
-    caller = From(process, current_task(), seconds)
+    task = current_task()
+    process.refuse_a_circle(task)
+    caller = From(process, task, seconds)
     process.ask(_Request(work, caller))
     process.system.timers.add(trio.current_time() + seconds, caller)
+    task.custom_sleep_data = caller
     await wait_task_rescheduled(caller.abandon)
     return caller.outcome()

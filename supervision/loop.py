@@ -61,6 +61,8 @@ class MessageLoop(Actor):
         while process.stopping is None:
             if process.special:
                 await process.attend()
+                if process.stopping is not None:
+                    break
             if not queue:
                 tag = message = None  # whoever waits holds nothing of what it was told last
                 if process.idle is not None:
@@ -109,7 +111,7 @@ class MessageLoop(Actor):
             process.post(Timeout())
             process.idle = None
             return
-        timer = Timer(lambda: process.post(Timeout()) if process.parked else None)
+        timer = Timer(lambda: process.post(Timeout()) if process.parked else None, process)
         self.system.timers.add(self.system.now() + seconds, timer)
         process.parked = True
         await wait_task_rescheduled(process.unpark)

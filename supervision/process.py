@@ -23,7 +23,7 @@ from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 from ._core.reasons import ExitReason, Killed, NoProc, Normal, consequences, crash
 from ._core.specs import ChildSpec
 from .body import Body
-from .errors import Exit
+from .errors import Exit, ServerDown
 from .events import LOGGER, CrashReport, ProgressReport
 from .inbox import EXIT, Entry, Inbox, SystemMessage
 from .linked import LinkedTasks
@@ -84,7 +84,6 @@ class Process(Inbox):
         "parent",
         "ready",
         "restarts",
-        "stopping",
         "told",
     )
 
@@ -96,7 +95,6 @@ class Process(Inbox):
         self.actor: Body | None = None
         self.ready = self.told = False
         self.ignored = False
-        self.stopping: ExitReason | None = None
         self.idle: float | None = None
         self.restarts = 0
         self.at_start: Callable[[], None] | None = None
@@ -160,9 +158,7 @@ class Process(Inbox):
     def kill(self) -> None:
         if not self.down:
             self._killed = True
-            self._close(Killed())
-            if self._scope is not None:
-                self._scope.cancel()
+            self._cut_short(Killed())
 
     # Watching it
 
@@ -294,7 +290,7 @@ class Process(Inbox):
                 answer = await actor.init()
                 if isinstance(answer, Ignore):
                     self.ignored, reason = True, Normal()
-                else:
+                elif not self._killed and self._broken is None:
                     self._stands()
                     reason = await actor.loop(answer)
             except trio.Cancelled:
@@ -342,6 +338,13 @@ class Process(Inbox):
             self.system.interrupt(reason.exception)
         return reason
 
+    def _cut_short(self, reason: ExitReason) -> None:
+        """Let whatever runs be cancelled; and if that is a callback which does not wait, let it be the last."""
+        self._close(reason)
+        self.stopping = reason
+        if self._scope is not None:
+            self._scope.cancel()
+
     def _close(self, reason: ExitReason) -> None:
         """From now on it takes no message and no call."""
         self.open = False
@@ -363,7 +366,9 @@ class Process(Inbox):
             self._wake()
 
     def spawn(self, async_fn: Callable[..., Awaitable[object]], *args: object) -> trio.CancelScope:
-        """Run a task linked to this process; returns the scope that ends it."""
+        """Run a task linked to this process; returns the scope that ends it. Raises `ServerDown` once it is down."""
+        if self.down:
+            raise ServerDown(self, self._why_closed())
         if self._linked is None:
             self._linked = LinkedTasks(self)
         return self._linked.spawn(self.home, self.spec.id, self._task_failed, async_fn, args)
@@ -376,9 +381,7 @@ class Process(Inbox):
         """End for a cause outside the callbacks: whatever runs is cancelled, then `terminate` runs with `reason`."""
         if self._broken is None and not self._leaving:
             self._broken = reason
-            self._close(reason)
-            if self._scope is not None:
-                self._scope.cancel()
+            self._cut_short(reason)
             if self.actor is not None:
                 self.actor.told_to_exit()
 

@@ -16,6 +16,8 @@ from typing import Protocol
 
 import trio
 
+from .ref import ActorRef
+
 SWEEP_AT_LEAST = 256
 
 
@@ -31,23 +33,25 @@ class Due(Protocol):
 
 
 class Timer:
-    """A callback at a time. `cancel` forgets it."""
+    """A callback at a time. `cancel` forgets it; so does the end of `actor`, if it has one (OTP: a timer to a pid)."""
 
-    __slots__ = ("_callback",)
+    __slots__ = ("_actor", "_callback")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], actor: ActorRef | None = None) -> None:
         self._callback: Callable[[], None] | None = callback
+        self._actor = actor
 
     @property
     def live(self) -> bool:
-        return self._callback is not None
+        return self._callback is not None and (self._actor is None or self._actor.alive)
 
     def cancel(self) -> None:
         """Forget it; nothing happens if it fired already."""
-        self._callback = None
+        self._callback = self._actor = None
 
     def fire(self) -> None:
-        callback, self._callback = self._callback, None
+        callback = self._callback
+        self.cancel()
         if callback is not None:
             callback()
 

@@ -32,6 +32,7 @@ from supervision import (
     start_tree,
 )
 from supervision.introspect import get_state
+from supervision.testing import clean_tree
 from tests.support.actors import Boom, Do, Get, Puppet, add_puppet, boom, crashed_with, doze, puppet, quiet, root
 
 Within = Callable[[float], AbstractContextManager[None]]
@@ -480,6 +481,18 @@ async def test_looking_into_an_actor_lets_its_receive_timeout_run_anew(server: A
     assert await get_state(server) == {"notes": []}
     await trio.sleep(2.5)
     assert await get_state(server) == {"notes": [("info", Timeout())]}
+
+
+async def test_timers_are_forgotten_with_their_actor() -> None:
+    """Not only when they would fire: a timer of a day must not keep every connection of that day."""
+    async with clean_tree(root(), quiet()) as (system, supervisor):
+        server = await add_puppet(supervisor)
+        await server.cast(lambda puppet: (puppet.send_after(100, "late"), None)[1])
+        await wait_all_tasks_blocked()
+        assert system.timers.waiting() == 1
+        server.kill()
+        await server.wait_down()
+        assert system.timers.waiting() == 0
 
 
 async def test_a_receive_timeout_of_zero_comes_as_soon_as_the_mailbox_is_empty(server: ActorRef) -> None:

@@ -6,9 +6,21 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from supervision import ActorRef, CallTimeout, Killed, Mailbox, ServerDown, Shutdown, start_child, start_tree
+from supervision import (
+    ActorRef,
+    CallCycle,
+    CallTimeout,
+    From,
+    Killed,
+    Mailbox,
+    SelfCall,
+    ServerDown,
+    Shutdown,
+    start_child,
+    start_tree,
+)
 from supervision.introspect import Traced, get_state, replace_state, resume, suspend, trace
-from tests.support.actors import Get, doze, puppet, quiet, root
+from tests.support.actors import Do, Get, Puppet, doze, puppet, quiet, root
 
 
 @pytest.fixture
@@ -59,6 +71,40 @@ async def test_a_suspended_actor_can_be_killed(server: ActorRef) -> None:
     await suspend(server)
     server.kill()
     assert await server.wait_down() == Killed()
+
+
+async def test_a_suspended_actor_that_stops_by_itself_ends() -> None:
+    async def later(puppet: Puppet) -> None:
+        await trio.sleep(1)
+        puppet.stop(Shutdown("enough"))
+
+    notes: list[object] = []
+    async with start_tree(root(), quiet()) as (_, supervisor):
+        server = await start_child(supervisor, puppet(notes=notes, restart="temporary"))
+        await server.cast(lambda puppet: (puppet.spawn(later, puppet), None)[1])
+        await suspend(server)
+        await server.cast("never")
+        assert await server.wait_down() == Shutdown("enough")
+    assert trio.current_time() == 1
+    assert notes == [("terminate", Shutdown("enough"))]
+
+
+async def test_looking_into_oneself_or_in_a_circle_is_refused_at_once(server: ActorRef) -> None:
+    async def look(puppet: Puppet, _caller: From) -> object:
+        with pytest.raises(SelfCall):
+            await get_state(puppet.ref)
+        return await get_state(other)
+
+    async def call_back(_puppet: Puppet) -> None:
+        await trio.sleep(1)  # by now it is asked for its state
+        with pytest.raises(CallCycle):
+            await server.call(Get())
+
+    async with start_tree(root(puppet("other")), quiet()) as (system, _):
+        other = system.ref("other")
+        await other.cast(call_back)
+        assert await server.call(Do(look)) == {"notes": []}
+    assert trio.current_time() == 1
 
 
 async def test_asking_the_dead_and_the_dying(server: ActorRef) -> None:

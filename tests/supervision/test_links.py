@@ -10,6 +10,7 @@ from supervision import (
     NO_REPLY,
     ActorRef,
     CallCycle,
+    CallTimeout,
     ChildSpec,
     ExitReason,
     From,
@@ -173,6 +174,24 @@ async def test_a_circle_of_calls_is_refused_at_once(tree: tuple[System, ActorRef
     with within(0):
         assert isinstance(await a.call(ask(a)), SelfCall)
         assert await a.call(ask(b, c)) == []
+
+
+async def test_those_who_wait_for_each_others_end_are_no_circle_of_a_third(tree: tuple[System, ActorRef]) -> None:
+    a, b = await add(tree[1], "a"), await add(tree[1], "b")
+    for here, there in ((a, b), (b, a)):
+        await here.cast(lambda _puppet, there=there: there.wait_down())
+    await wait_all_tasks_blocked()
+    with pytest.raises(CallTimeout):
+        await a.call(Get(), 1)
+    c = await add(tree[1], "c")
+    assert isinstance(await c.call(Do(lambda _puppet, _caller: timed_out(a))), CallTimeout)
+
+
+async def timed_out(ref: ActorRef) -> object:
+    try:
+        return await ref.call(Get(), 1)
+    except CallTimeout as error:
+        return error
 
 
 async def test_a_reply_that_was_put_off_may_come_from_elsewhere(tree: tuple[System, ActorRef]) -> None:

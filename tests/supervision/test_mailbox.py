@@ -52,6 +52,22 @@ async def test_a_cast_waits_for_room_and_keeps_its_place(tree: tuple[System, Act
     assert await server.call(Get()) == list(range(9))
 
 
+async def test_nobody_overtakes_those_who_wait_for_room(tree: tuple[System, ActorRef]) -> None:
+    server = await add_puppet(tree[1], mailbox=SMALL)
+    for _ in range(4):
+        await server.cast(doze(1))
+        await wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.cast, "first")
+        await trio.sleep(1.5)  # one was taken, so there is room, but somebody stands in line
+        with pytest.raises(MailboxFull):
+            server.send("refused")
+        nursery.start_soon(server.cast, "second")
+    assert await server.call(Get()) == ["first", "second"]
+    server.send("welcome")
+    assert (await server.call(Get()))[2:] == [("info", "welcome")]
+
+
 async def test_a_call_waits_for_room_within_its_timeout(tree: tuple[System, ActorRef], within: Within) -> None:
     server = await busy(tree, SMALL, 10)
     with within(2), pytest.raises(CallTimeout):

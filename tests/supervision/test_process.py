@@ -11,11 +11,14 @@ from supervision import (
     ChildSpec,
     CrashReport,
     Down,
+    ExitReason,
     From,
     Killed,
     NoProc,
     Normal,
+    ServerDown,
     Shutdown,
+    StartError,
     StuckReport,
     System,
     start_child,
@@ -135,6 +138,16 @@ async def test_a_spawned_task_that_ends_is_forgotten_and_one_can_be_cancelled(se
     assert server.alive
 
 
+async def test_nothing_is_spawned_for_the_dead(tree: tuple[System, ActorRef]) -> None:
+    known: list[Puppet] = []
+    server = await add_puppet(tree[1])
+    await server.call(Do(lambda puppet, _caller: known.append(puppet)))
+    server.kill()
+    await server.wait_down()
+    with pytest.raises(ServerDown):
+        known[0].spawn(trio.sleep_forever)
+
+
 async def test_a_task_spawned_in_init_that_fails_there_is_the_starters_error(tree: tuple[System, ActorRef]) -> None:
     class Broken(Puppet):
         async def init(self) -> None:
@@ -166,6 +179,42 @@ async def test_killing_cuts_terminate_short(tree: tuple[System, ActorRef], withi
     with within(0):
         slow.kill()
         assert await slow.wait_down() == Killed()
+
+
+async def test_whoever_kills_itself_handles_nothing_more(tree: tuple[System, ActorRef]) -> None:
+    """Its task is cancelled where it next waits, and it may not wait for many messages."""
+    notes: list[object] = []
+    server = await add_puppet(tree[1], notes)
+    server.cast_nowait(lambda puppet: puppet.ref.kill())
+    server.cast_nowait("more")
+    assert await server.wait_down() == Killed()
+    assert notes == []
+
+
+async def test_whoever_breaks_in_a_callback_handles_nothing_more(tree: tuple[System, ActorRef]) -> None:
+    notes: list[object] = []
+    server = await add_puppet(tree[1], notes)
+    server.cast_nowait(lambda puppet: (puppet.link(tree[0].ref("nobody")), None)[1])
+    server.cast_nowait("more")
+    assert await server.wait_down() == NoProc()
+    assert notes == [("terminate", NoProc())]
+
+
+@pytest.mark.parametrize(("how", "reason"), [("kill", Killed()), ("link", NoProc())])
+async def test_what_is_cut_short_in_init_has_not_started(
+    tree: tuple[System, ActorRef], how: str, reason: ExitReason
+) -> None:
+    class CutShort(Puppet):
+        async def init(self) -> None:
+            if how == "kill":
+                self.ref.kill()
+            else:
+                self.link(self.system.ref("nobody"))
+
+    with pytest.raises(StartError) as caught:
+        await start_child(tree[1], ChildSpec("cut", CutShort, name="cut"))
+    assert caught.value.reason == reason
+    assert tree[0].whereis("cut") is None
 
 
 async def test_an_actor_can_be_killed_while_it_starts(tree: tuple[System, ActorRef]) -> None:
