@@ -11,6 +11,7 @@ Rules
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from .actor import MonitorRef
 from .errors import SupervisionError
 from .events import LOGGER
 from .gen_server import GenServer
@@ -35,6 +36,14 @@ class HandlerFailed:
 
     name: str
     exception: Exception
+
+
+class _Entry:
+    """A handler, and the monitor of the actor that it is tied to."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.monitor: MonitorRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +72,18 @@ class EventStream(GenServer):
     """The stream's actor; use it through the functions below."""
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, _Entry] = {}
 
     async def handle_call(self, request: object, caller: From) -> object:
         match request:
             case _Add() if request.name in self._handlers:
                 caller.fail(HandlerExists(request.name))
             case _Add():
-                self._handlers[request.name] = request.handler
+                self._handlers[request.name] = entry = _Entry(request.handler)
                 if request.owner is not None:
-                    self.monitor(request.owner, request.name)
+                    entry.monitor = self.monitor(request.owner, entry)
             case _Remove():
-                return self._handlers.pop(request.name, None) is not None
+                return self._remove(request.name)
             case _SyncNotify():
                 await self.handle_cast(request.event)
             case _Which():
@@ -84,19 +93,29 @@ class EventStream(GenServer):
         return None
 
     async def handle_cast(self, message: object) -> None:
-        for name, handler in tuple(self._handlers.items()):
+        for name, entry in tuple(self._handlers.items()):
+            if self._handlers.get(name) is not entry:
+                continue  # it failed at being told that another had failed
             try:
-                await handler(message)
+                await entry.handler(message)
             except Exception as error:  # noqa: BLE001 - the wall between handlers
-                self._handlers.pop(name, None)
+                self._remove(name)
                 LOGGER.exception("the handler %s of %s failed and was removed", name, self.ref)
                 await self.handle_cast(HandlerFailed(name, error))
 
     async def handle_info(self, message: object) -> None:
         if isinstance(message, Down):
-            self._handlers.pop(str(message.tag), None)
+            for name, entry in tuple(self._handlers.items()):
+                if entry is message.tag:
+                    self._remove(name)
         else:
             await super().handle_info(message)
+
+    def _remove(self, name: str) -> bool:
+        entry = self._handlers.pop(name, None)
+        if entry is not None and entry.monitor is not None:
+            self.demonitor(entry.monitor)
+        return entry is not None
 
 
 async def add_handler(stream: ActorRef, name: str, handler: Handler, owner: ActorRef | None = None) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 from ._core.mailbox import Mailbox
-from ._core.specs import ChildSpec, ShutdownTime, Startable
+from ._core.specs import ChildSpec, InvalidSpecError, ShutdownTime, Startable
 from .ref import ActorRef
 from .supervisor import Supervisor
 from .system import System
@@ -41,6 +41,9 @@ class PartitionSupervisor(Supervisor):
         intensity: int = 3,
         period: float = 5.0,
     ) -> None:
+        if partitions < 1:
+            raise InvalidSpecError("invalid_partitions", f"{name!r} has {partitions} partitions; it needs one at least")
+
         def spec(number: int) -> ChildSpec:
             copy = f"{name}/{number}"
             return ChildSpec(copy, lambda: start(number), name=copy, shutdown=shutdown, mailbox=mailbox)

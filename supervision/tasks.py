@@ -3,6 +3,7 @@
 Rules
 - A task is a temporary child of a `DynamicSupervisor`: it is in the tree, it counts against `max_children`, it ends
   with the supervisor, and its crash is reported like any other.
+- A task whose starter is cancelled before it has it in hand does not run.
 - `run_nolink`: whoever waits gets the result, or `TaskDown` with the reason. `run_linked`: the task's crash is the
   starting actor's crash as well, and the task ends when that actor does.
 - `stream` runs a function over many items, at most `max_concurrency` at a time, and yields `(item, outcome)` in the
@@ -24,7 +25,7 @@ from ._core.specs import ChildSpec
 from .actor import Actor
 from .children import start_child
 from .errors import SupervisionError
-from .messages import Continue
+from .messages import IGNORE, Continue, Ignore
 from .ref import ActorRef
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Task(Generic[T]):
 
     def __init__(self) -> None:
         self.ref: ActorRef
+        self.given_up = False
         self._values: list[T] = []
 
     async def result(self) -> T:
@@ -68,6 +70,7 @@ class _TaskActor(Actor):
 
     def __init__(self, task: Task[T], run: Callable[[], Awaitable[T]], owner: ActorRef | None) -> None:
         self._work: Callable[[], Awaitable[None]] = self._prepare(task, run)
+        self._given_up: Callable[[], bool] = lambda: task.given_up
         self._owner = owner
 
     @staticmethod
@@ -77,9 +80,12 @@ class _TaskActor(Actor):
 
         return work
 
-    async def init(self) -> None:
+    async def init(self) -> Ignore | None:
+        if self._given_up():
+            return IGNORE
         if self._owner is not None:
             self.link(self._owner)
+        return None
 
     async def loop(self, first: Continue | None) -> ExitReason:
         await self._work()
@@ -193,5 +199,9 @@ async def _start(
         restart="temporary",
         shutdown=TASK_SHUTDOWN,
     )
-    task.ref = await start_child(supervisor, spec)
+    try:
+        task.ref = await start_child(supervisor, spec)
+    except trio.Cancelled:
+        task.given_up = True  # nobody has it in hand: it must not run when its turn comes
+        raise
     return task

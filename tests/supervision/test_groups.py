@@ -1,5 +1,7 @@
 """Groups, partitions, and streams of events."""
 
+from collections.abc import Awaitable
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -24,7 +26,9 @@ from supervision.event_stream import (
     which_handlers,
 )
 from supervision.groups import Groups
+from supervision.introspect import resume, suspend
 from supervision.partition import PartitionSupervisor, partition_of, route
+from supervision.process import Process
 from supervision.testing import Probe, assert_tree, clean_tree
 from tests.support.actors import Boom, Get, Puppet, boom, doze, puppet, quiet, root
 
@@ -71,6 +75,11 @@ async def test_a_key_always_leads_to_the_same_partition() -> None:
             await route(system, "unknown", "key").call(Get())
 
 
+def test_there_is_one_partition_at_least() -> None:
+    with pytest.raises(InvalidSpecError, match="one at least"):
+        PartitionSupervisor("relay", lambda _number: Puppet(), 0)
+
+
 def test_partitions_are_the_same_in_every_process() -> None:
     assert [partition_of(key, 10) for key in ("alice@example.org", b"\x00", 5)] == [1, 7, 6]
 
@@ -103,6 +112,54 @@ async def test_a_handler_that_fails_is_removed_and_the_others_are_told(caplog: p
         assert await remove_handler(stream, "listens")
         assert not await remove_handler(stream, "listens")
     assert "the handler fails" in caplog.text
+
+
+async def test_a_name_used_again_is_not_the_first_ones() -> None:
+    """The handler that has the name now stays when the owner of the one before ends."""
+    heard: list[object] = []
+
+    async def listen(event: object) -> None:
+        heard.append(event)
+
+    async with clean_tree(root(ChildSpec("stream", EventStream, name="stream")), quiet()) as (system, supervisor):
+        stream, first = system.ref("stream"), await Probe.start(supervisor)
+        await add_handler(stream, "name", first.ref.cast, first.ref)
+        await remove_handler(stream, "name")
+        assert isinstance(first.ref, Process)
+        assert not first.ref.watched
+        await add_handler(stream, "name", first.ref.cast, first.ref)
+        await suspend(stream)
+        async with trio.open_nursery() as nursery:
+            for ask in (remove_handler(stream, "name"), add_handler(stream, "name", listen)):
+                nursery.start_soon(wait_for, ask)
+                await wait_all_tasks_blocked()
+            first.ref.kill()
+            await first.ref.wait_down()  # its end is behind both in the mailbox
+            await resume(stream)
+        await sync_notify(stream, 1)
+    assert heard == [1]
+
+
+async def wait_for(what: Awaitable[object]) -> None:
+    await what
+
+
+async def test_a_handler_that_fails_at_the_news_of_another_fails_once() -> None:
+    heard: list[object] = []
+
+    async def fail(event: object) -> None:
+        boom()
+
+    async def listen(event: object) -> None:
+        heard.append(event)
+
+    async with clean_tree(root(ChildSpec("stream", EventStream, name="stream")), quiet()) as (system, _):
+        stream = system.ref("stream")
+        for name, handler in (("one", fail), ("two", fail), ("listens", listen)):
+            await add_handler(stream, name, handler)
+        await sync_notify(stream, "event")
+        assert await which_handlers(stream) == ["listens"]
+    assert [each.name if isinstance(each, HandlerFailed) else each for each in heard] == ["two", "one", "event"]
 
 
 async def test_a_handler_goes_with_its_owner() -> None:
@@ -138,6 +195,23 @@ async def test_what_finds_no_room_goes_to_another_actor() -> None:
             await busy.call(Get())
         await trio.sleep(10)
         assert await busy.call(Get()) == [1]
+
+
+async def test_what_is_diverted_in_a_circle_is_refused() -> None:
+    def to(name: str) -> Mailbox:
+        return Mailbox(capacity=1, overflow="divert", divert_to=name)
+
+    specs = [puppet("a", mailbox=to("b")), puppet("b", mailbox=to("c")), puppet("c", mailbox=to("a"))]
+    async with clean_tree(root(*specs), quiet()) as (system, _):
+        for name in "abc":
+            await system.ref(name).cast(doze(5))
+            await wait_all_tasks_blocked()
+            await system.ref(name).cast(name)
+        with pytest.raises(MailboxFull) as caught:
+            await system.ref("a").cast("more")
+        assert caught.value.ref is system.whereis("c")
+        await trio.sleep(10)
+        assert [await system.ref(name).call(Get()) for name in "abc"] == [["a"], ["b"], ["c"]]
 
 
 @pytest.mark.parametrize("wrong", [{"overflow": "divert"}, {"divert_to": "x"}])

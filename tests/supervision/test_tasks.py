@@ -19,7 +19,7 @@ from supervision import (
 )
 from supervision.tasks import Failed, TaskDown, run_linked, run_nolink, stream
 from supervision.testing import clean_tree
-from tests.support.actors import Boom, boom, crashed_with, puppet, quiet
+from tests.support.actors import Boom, Puppet, boom, crashed_with, puppet, quiet
 
 from .conftest import Within
 
@@ -80,6 +80,30 @@ async def test_tasks_count_as_children(pool: ActorRef) -> None:
         await run_nolink(pool, lambda: double(100))
     with pytest.raises(MaxChildren):
         await run_nolink(pool, lambda: double(1))
+
+
+async def test_a_task_that_its_starter_never_had_in_hand_does_not_run(pool: ActorRef) -> None:
+    class Slow(Puppet):
+        async def init(self) -> None:
+            await trio.sleep(3)
+
+    ran: list[float] = []
+
+    async def run() -> None:
+        ran.append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(start_child, pool, ChildSpec("slow", Slow, restart="temporary"))
+        await wait_all_tasks_blocked()
+        with trio.move_on_after(1):
+            await run_nolink(pool, run)
+        with trio.move_on_after(1):
+            async with stream(pool, lambda _item: run(), [1, 2, 3]) as outcomes:
+                async for _ in outcomes:
+                    pytest.fail("the pool is busy")
+    await wait_all_tasks_blocked()
+    assert ran == []
+    assert (await count_children(pool)).specs == 1
 
 
 async def test_a_stream_keeps_the_order_and_the_limit(pool: ActorRef, within: Within) -> None:
