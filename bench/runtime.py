@@ -302,7 +302,7 @@ async def open_bed() -> AsyncIterator[Bed]:
     """A server and a dynamic supervisor under a root, for as long as the block runs."""
     server = ChildSpec("server", EchoServer, name="server", mailbox=Mailbox(capacity=2000, high_water=1))
     dynamic = ChildSpec("dynamic", lambda: DynamicSupervisor(intensity=10**9), name="dynamic", type="supervisor")
-    root = ChildSpec("root", lambda: Supervisor([server, dynamic]), type="supervisor")
+    root = Supervisor.child_spec("root", [server, dynamic])
     async with start_tree(root, System(log=False)) as (system, _):
         yield Bed(system, _held(system, "server"), _held(system, "dynamic"))
 

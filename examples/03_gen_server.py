@@ -162,7 +162,7 @@ class Room(GenServer):
 def house(archive: type[GenServer], room: type[GenServer]) -> ChildSpec:
     """A tree of two servers. What a supervisor does is the next rung."""
     children = [ChildSpec("archive", archive, name="archive"), ChildSpec("room", room, name="room")]
-    return ChildSpec("house", lambda: Supervisor(children), type="supervisor")
+    return Supervisor.child_spec("house", children)
 
 
 async def refused() -> None:

@@ -102,7 +102,7 @@ class ArchivedRoom(GenServer):
 # region: trees
 def forgetful() -> ChildSpec:
     children = [ChildSpec("room", Room, name="room")]
-    return ChildSpec("house", lambda: Supervisor(children), type="supervisor")
+    return Supervisor.child_spec("house", children)
 
 
 def lasting() -> ChildSpec:
@@ -111,7 +111,7 @@ def lasting() -> ChildSpec:
         ChildSpec("archive", lambda: Archive(disk), name="archive"),
         ChildSpec("room", ArchivedRoom, name="room"),
     ]
-    return ChildSpec("house", lambda: Supervisor(children, strategy="rest_for_one"), type="supervisor")
+    return Supervisor.child_spec("house", children, strategy="rest_for_one")
 
 
 # endregion

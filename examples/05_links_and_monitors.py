@@ -142,7 +142,7 @@ def house(room: type[GenServer]) -> ChildSpec:
         ChildSpec("room", room, name="room"),
         ChildSpec("members", DynamicSupervisor, name="members", type="supervisor"),
     ]
-    return ChildSpec("house", lambda: Supervisor(children, strategy="rest_for_one"), type="supervisor")
+    return Supervisor.child_spec("house", children, strategy="rest_for_one")
 
 
 async def join(system: System, name: str) -> ActorRef:

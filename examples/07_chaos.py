@@ -148,7 +148,7 @@ async def evening(room: type[GenServer], archive: Start, disk: list[Line], seed:
         ChildSpec("archive", lambda: archive(disk), name="archive"),
         ChildSpec("room", room, name="room"),
     ]
-    spec = ChildSpec("house", lambda: Supervisor(children, intensity=1000), type="supervisor")
+    spec = Supervisor.child_spec("house", children, intensity=1000)
     confirmed: set[str] = set()
     async with start_tree(spec, System(log=False)) as (system, _), trio.open_nursery() as nursery:
         nursery.start_soon(monkey, system, Random(seed))

@@ -121,7 +121,7 @@ class Door(GenServer):
 async def serve(host: Host, room: Callable[[list[str]], GenServer], disk: list[str]) -> None:
     """What the server's machine runs, after each start."""
     children = [ChildSpec("room", lambda: room(disk), name="room"), ChildSpec("door", lambda: Door(host))]
-    house = ChildSpec("house", lambda: Supervisor(children, strategy="rest_for_one"), type="supervisor")
+    house = Supervisor.child_spec("house", children, strategy="rest_for_one")
     async with start_tree(house, host.system()):
         await trio.sleep_forever()
 

@@ -1,6 +1,8 @@
 """For those who know Erlang: a server with everything, and the one thing that Python does not do: copy messages."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import trio
 
@@ -91,7 +93,7 @@ def tree() -> ChildSpec:
     children = [
         ChildSpec("stack", lambda: Stack(("a",)), restart="transient", shutdown=2.0, name="stack"),
     ]
-    return ChildSpec("top", lambda: Supervisor(children, intensity=1, period=5), type="supervisor")
+    return Supervisor.child_spec("top", children, intensity=1, period=5)
 
 
 async def use() -> None:
@@ -111,6 +113,31 @@ async def use() -> None:
 
 async def pop_and_print(system: System) -> None:
     print(f"  late reply: {await system.ref('stack').call(Pop())}")
+
+
+# endregion
+
+
+# region: protocol
+class StackRef(Protocol):
+    """What a stack takes, and nothing else."""
+
+    async def call(self, request: Pop, timeout: float | None = 5.0) -> str: ...  # noqa: ASYNC109 - as in ActorRef
+    async def cast(self, message: Push) -> None: ...
+
+
+async def swap(here: StackRef, there: StackRef) -> None:
+    mine, theirs = await here.call(Pop()), await there.call(Pop())
+    await here.cast(Push(theirs))
+    await there.cast(Push(mine))
+
+
+async def swapped() -> None:
+    print("two references with a protocol")
+    one, two = (ChildSpec(name, partial(Stack, (name,)), name=name) for name in ("one", "two"))
+    async with start_tree(Supervisor.child_spec("top", [one, two])) as (system, _):
+        await swap(system.ref("one"), system.ref("two"))
+        print(f"  {await system.ref('one').call(Pop())}, {await system.ref('two').call(Pop())}")
 
 
 # endregion
@@ -160,6 +187,7 @@ async def not_copied() -> None:
 
 async def main() -> None:
     await use()
+    await swapped()
     await not_copied()
 
 

@@ -120,7 +120,7 @@ class Closing(GenServer):
 
 def closing_house() -> ChildSpec:
     children = [ChildSpec("archive", lambda: Closing("archive")), ChildSpec("room", lambda: Closing("room"))]
-    return ChildSpec("house", lambda: Supervisor(children), type="supervisor")
+    return Supervisor.child_spec("house", children)
 
 
 async def ends_in_order() -> None:

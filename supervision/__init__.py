@@ -7,12 +7,16 @@ class Counter(GenServer):
     def __init__(self, start: int) -> None:
         self.value = start
     async def handle_call(self, request, caller):
-        return self.value
+        match request:
+            case Get():
+                return self.value
+            case _:
+                return await super().handle_call(request, caller)
     async def handle_cast(self, message):
         self.value += message
 
 spec = ChildSpec("counter", lambda: Counter(5), name="counter")
-async with start_tree(ChildSpec("root", lambda: Supervisor([spec]), type="supervisor")) as (system, root):
+async with start_tree(Supervisor.child_spec("root", [spec])) as (system, root):
     counter = system.ref("counter")
     await counter.cast(1)
     assert await counter.call(Get()) == 6
@@ -69,6 +73,7 @@ from .errors import (
     ServerDown,
     StartError,
     SupervisionError,
+    UnansweredCall,
     UnhandledMessage,
 )
 from .events import (
@@ -167,6 +172,7 @@ __all__ = [
     "Timeout",
     "Timer",
     "Tree",
+    "UnansweredCall",
     "UnexpectedMessageReport",
     "UnhandledMessage",
     "UniqueRegistry",

@@ -9,16 +9,21 @@ Rules
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import ParamSpec
 
 import trio
 
 from ._core.reasons import ExitReason, NoProc, Normal
+from ._core.specs import ChildSpec, Startable
 from .body import Body
 from .messages import Down
 from .process import Process
 from .ref import ActorRef
 from .system import System
 from .timers import Timer
+
+P = ParamSpec("P")
 
 _RUNTIMES = {"_process", "_monitors"}
 
@@ -69,6 +74,16 @@ class Actor(Body):
 
     _process: Process
     _monitors: "set[MonitorRef] | None" = None
+
+    @classmethod
+    def child_spec(cls: Callable[P, Startable], child_id: str, /, *args: P.args, **kwargs: P.kwargs) -> ChildSpec:
+        """The spec of a child of this class, built with these arguments at each start (OTP: `child_spec/1`).
+
+        Its type follows from the class. All else is the default, and `dataclasses.replace` changes it:
+        `replace(Counter.child_spec("counter", 5), restart="transient")`.
+        """
+        hosts = isinstance(cls, type) and issubclass(cls, Body) and cls.hosts_children
+        return ChildSpec(child_id, partial(cls, *args, **kwargs), type="supervisor" if hosts else "worker")
 
     def bind(self, process: Process) -> None:
         if hasattr(self, "_process"):  # not `vars`: that would make a dict of attributes that are not kept in one

@@ -78,6 +78,16 @@ class UnhandledMessage(SupervisionError):
         super().__init__(f"{actor} got a {kind} of type {type(message).__name__} but defines no handle_{kind}")
 
 
+class UnansweredCall(SupervisionError):
+    """`handle_call` returned None to a request whose answer cannot be None; the actor crashes with this."""
+
+    def __init__(self, actor: str, request: object) -> None:
+        super().__init__(
+            f"{actor} answered {type(request).__name__} with None, which its Call[...] does not allow. Did no case of a"
+            " match fit? End it with `case _: return await super().handle_call(request, caller)`. Or return NO_REPLY"
+        )
+
+
 class StartError(SupervisionError):
     """The child did not start; `reason` is why. Its name is free and nothing of it runs."""
 

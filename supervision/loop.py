@@ -17,8 +17,9 @@ from trio.lowlevel import checkpoint, wait_task_rescheduled
 
 from ._core.reasons import ExitReason
 from .actor import Actor
+from .errors import UnansweredCall
 from .inbox import CAST, EXIT, SystemMessage
-from .messages import NO_REPLY, Continue, Timeout
+from .messages import NO_REPLY, Call, Continue, Timeout
 from .process import Process
 from .reply import From
 from .timers import Timer
@@ -94,6 +95,8 @@ class MessageLoop(Actor):
     async def _answer(self, process: Process, caller: From, request: object) -> None:
         process.current = caller
         value = await self.handle_call(request, caller)
+        if value is None and caller.live and isinstance(request, Call) and not request.answers_none:
+            raise UnansweredCall(type(self).__name__, request)
         process.current = None
         if value is not NO_REPLY:
             caller.reply(value)

@@ -3,6 +3,8 @@
 Rules
 - A request is a frozen value that names the type of its answer: `class Get(Call[int])`. `ref.call(Get())` is an `int`
   for the type checker, and sending one actor's request to another that answers differently is a type error at once.
+- What `handle_call` returns is not checked, but for the one mistake that is easily made: None, because no case of a
+  `match` fitted, to a request whose answer cannot be None. That is an `UnansweredCall`, a crash (decision 090).
 - Casts and infos are any value.
 - `NO_REPLY` from `handle_call` means: the caller stays waiting, someone will call `caller.reply(value)` later.
 - `IGNORE` from `init` means: no need for me now; the spec is kept, no actor runs.
@@ -10,7 +12,8 @@ Rules
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 if TYPE_CHECKING:
     from ._core.reasons import ExitReason
@@ -23,6 +26,22 @@ class Call(Generic[R_co]):
     """A request that is answered by an `R`. Derive a frozen dataclass from it."""
 
     __slots__ = ()
+    answers_none: ClassVar[bool] = True
+    """May the answer be None, as far as the `R` says?"""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in vars(cls).get("__orig_bases__", ()):
+            if get_origin(base) is Call:
+                cls.answers_none = _admits_none(*get_args(base))
+
+
+def _admits_none(answer: object) -> bool:
+    origin = get_origin(answer)
+    if origin in (Union, UnionType):
+        return any(_admits_none(each) for each in get_args(answer))
+    kind = answer if origin is None else origin
+    return not isinstance(kind, type) or kind in (object, Any, type(None))
 
 
 class NoReply(Enum):

@@ -84,6 +84,7 @@ class Process(Inbox):
         "parent",
         "ready",
         "restarts",
+        "since",
         "told",
     )
 
@@ -97,6 +98,7 @@ class Process(Inbox):
         self.ignored = False
         self.idle: float | None = None
         self.restarts = 0
+        self.since: float | None = None
         self.at_start: Callable[[], None] | None = None
         self.culprit: Entry | None = None
         self._serial = next(system.serials)
@@ -127,6 +129,10 @@ class Process(Inbox):
     @property
     def alive(self) -> bool:
         return not self.down
+
+    @property
+    def running(self) -> bool:
+        return self.ready and self.open
 
     @property
     def kind(self) -> str:
@@ -207,6 +213,7 @@ class Process(Inbox):
             status=self.status,
             strategy=None if actor is None else actor.strategy_name,
             restarts=self.restarts,
+            age=0.0 if self.since is None else self._now() - self.since,
             mailbox=self.mailbox_statistics(),
             statistics={} if actor is None else _statistics_of(actor),
             children=children,
@@ -236,6 +243,7 @@ class Process(Inbox):
     def _stands(self) -> None:
         """`init` went through: all who wait for that learn of it in this one step, so none sees less than another."""
         self.ready = True
+        self.since = self._now()
         events = self.system.events
         if events.wants(ProgressReport):
             events.emit(ProgressReport(supervisor=self.parent, child=self))

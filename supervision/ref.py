@@ -40,6 +40,11 @@ class ActorRef(ABC):
     def alive(self) -> bool:
         """Is it starting, running or ending? False once it is down (or no such actor exists)."""
 
+    @property
+    @abstractmethod
+    def running(self) -> bool:
+        """Did its `init` go through, and was it not told to end? Only then does it answer, if nothing happens."""
+
     @abstractmethod
     async def call(self, request: Call[R], timeout: float | None = 5.0) -> R:  # noqa: ASYNC109 - OTP's own argument
         """Send `request` and wait for its reply, at most `timeout` seconds (None: as long as it takes).
@@ -130,6 +135,11 @@ class NamedRef(ActorRef):
     @property
     def alive(self) -> bool:
         return self._whereis(self._name) is not None
+
+    @property
+    def running(self) -> bool:
+        target = self._whereis(self._name)
+        return target is not None and target.running
 
     async def call(self, request: Call[R], timeout: float | None = 5.0) -> R:  # noqa: ASYNC109 - OTP's own argument
         target = self._whereis(self._name)

@@ -44,7 +44,10 @@ class Tree:
     """One actor and what stands below it. `id` is None for a child spec without an actor.
 
     `spec` is the child's id under its supervisor, `kind` the actor's class, `strategy` only a supervisor's,
-    `restarts` how often this supervisor restarted this child, `statistics` what the actor itself tells.
+    `statistics` what the actor itself tells.
+    `restarts`: how often its supervisor set out to start it again because it had ended, since that supervisor's own
+    start; not counted are those that a strategy starts again along with another. A supervisor that is restarted itself
+    counts its children from 0, and so `age` stands beside it: seconds since this life stands, 0 while it does not.
     """
 
     spec: str
@@ -54,6 +57,7 @@ class Tree:
     status: Status
     strategy: str | None = None
     restarts: int = 0
+    age: float = 0.0
     mailbox: MailboxStatistics | None = None
     statistics: Mapping[str, Scalar] = field(default_factory=dict)
     children: tuple["Tree", ...] = ()
@@ -79,6 +83,7 @@ class Tree:
             "status": self.status,
             "strategy": self.strategy,
             "restarts": self.restarts,
+            "age": self.age,
             "mailbox": None if self.mailbox is None else self.mailbox.as_json(),
             "statistics": dict(self.statistics),
             "children": [child.as_json() for child in self.children],
@@ -92,6 +97,8 @@ class Tree:
             parts.append(self.strategy)
         if self.restarts:
             parts.append(f"restarts={self.restarts}")
+        if self.age:
+            parts.append(f"age={self.age:.3g}s")
         if self.mailbox is not None and self.mailbox.depth:
             parts.append(f"mailbox={self.mailbox.depth}/{self.mailbox.capacity} oldest={self.mailbox.oldest_age:.3f}s")
         lines = [indent + "  ".join(part for part in parts if part)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 import trio
 
-from .events import LOGGED_BY_DEFAULT, Events, QuarantineReport, log_report
+from .events import LOGGED_BY_DEFAULT, Events, ProgressReport, QuarantineReport, Report, log_report
 from .ref import ActorRef, NamedRef
 from .registry import DuplicateRegistry, Registry, UniqueRegistry
 from .snapshot import Tree
@@ -62,6 +62,30 @@ class System:
     def whereis(self, name: str) -> ActorRef | None:
         """The actor that holds `name` now."""
         return self.names.get(name)
+
+    async def wait_up(self, name: str) -> ActorRef:
+        """Wait until an actor of that name is running and return it: the one that is, or the next life after a restart.
+
+        It may end as soon as it is returned, like everything one has a reference to.
+        """
+        await trio.lowlevel.checkpoint()
+        holder = self.names.get(name)
+        if holder is not None and holder.running:
+            return holder
+        stands: list[ActorRef] = []
+        one_stands = trio.Event()
+
+        def note(report: Report) -> None:
+            if isinstance(report, ProgressReport) and report.child.name == name:
+                stands.append(report.child)
+                one_stands.set()
+
+        forget = self.events.subscribe(note, ProgressReport)
+        try:
+            await one_stands.wait()
+        finally:
+            forget()
+        return stands[-1]
 
     def ref(self, name: str) -> NamedRef:
         """A reference to whoever holds `name` when it is used."""

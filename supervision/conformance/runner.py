@@ -211,7 +211,7 @@ class _Run:
         self.told_down = False
 
     async def run(self) -> None:
-        harness = ChildSpec("harness", lambda: DynamicSupervisor(intensity=0), type="supervisor")
+        harness = DynamicSupervisor.child_spec("harness", intensity=0)
         async with start_tree(harness, self.system) as (_, root):
             self.system.take_name("trace", root)  # as there
             under_test = ChildSpec("supervisor", self._supervisor, restart="temporary", type="supervisor")

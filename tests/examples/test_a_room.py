@@ -83,7 +83,7 @@ class Room(GenServer):
 
 # region: tree
 def house(*children: ChildSpec) -> ChildSpec:
-    return ChildSpec("house", lambda: Supervisor(children), type="supervisor")
+    return Supervisor.child_spec("house", children)
 
 
 def room(name: str = "room") -> ChildSpec:
@@ -120,6 +120,18 @@ async def test_who_watches_the_room_learns_of_its_end(autojump_clock: trio.testi
         await probe.watch(first_life, "the room")
         first_life.kill()
         assert await probe.next(Down) == Down(first_life, Killed(), "the room")
+
+
+# endregion
+
+
+# region: again
+async def test_the_room_is_there_again(autojump_clock: trio.testing.MockClock) -> None:
+    async with clean_tree(house(room()), System(log=False)) as (system, _):
+        first_life = await system.wait_up("room")
+        first_life.kill()
+        await first_life.wait_down()
+        assert await system.wait_up("room") is not first_life
 
 
 # endregion
@@ -166,7 +178,7 @@ async def test_a_child_that_starts_at_the_second_try(autojump_clock: trio.testin
 
 # region: shape
 async def test_the_tree_has_the_shape_that_was_meant(autojump_clock: trio.testing.MockClock) -> None:
-    upstairs = ChildSpec("upstairs", lambda: Supervisor([room("tea"), room("music")]), type="supervisor")
+    upstairs = Supervisor.child_spec("upstairs", [room("tea"), room("music")])
     async with clean_tree(house(room(), upstairs)) as (system, _):
         assert_tree(system, {"room": None, "upstairs": {"tea": None, "music": None}})
 

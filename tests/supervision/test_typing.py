@@ -1,11 +1,12 @@
-"""The type checker knows what a call is answered by, and a wrong message is its error (row A43)."""
+"""The type checker knows what a call is answered by, and what an actor takes; a wrong message is its error (A43)."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 PROGRAM = """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, overload
 from supervision import ActorRef, Call, ChildSpec, GenServer, Supervisor, System, start_tree
 from supervision.state_machine import Keep, Next, StateMachine, Event
 
@@ -25,9 +26,43 @@ async def use(ref: ActorRef, system: System) -> None:
     ChildSpec("a", lambda: 5)  # wrong
     ChildSpec("a", GenServer, restart="sometimes")  # wrong
     Supervisor([], strategy="one_for_some")  # wrong
+    Supervisor.child_spec("s", [GenServer.child_spec("a")], intensity=2)
+    Supervisor.child_spec("s", [], strategy="one_for_some")  # wrong
+    Supervisor.child_spec("s")  # wrong
+    GenServer.child_spec("a", 5)  # wrong
+    replace(GenServer.child_spec("a"), restart="sometimes")  # wrong
     held: ActorRef = system.registry("r").lookup("key")  # wrong
     both = system.registry("r", "duplicate").lookup("key")
     print(number, text, held, both[0][0].alive)
+
+@dataclass(frozen=True)
+class Say(Call[int]):
+    line: str
+
+class Counter(Protocol):
+    @overload
+    async def call(self, request: Get, timeout: float | None = 5.0) -> int: ...
+    @overload
+    async def call(self, request: Put, timeout: float | None = 5.0) -> None: ...
+    async def cast(self, message: Put) -> None: ...
+
+class Liar(Protocol):
+    async def call(self, request: Get, timeout: float | None = 5.0) -> str: ...
+
+async def use_two(system: System, ref: ActorRef) -> None:
+    await use_a_counter(system.ref("counter"))
+    await use_a_counter(ref)
+
+async def use_a_counter(counter: Counter) -> None:
+    number: int = await counter.call(Get())
+    await counter.call(Put(number))
+    await counter.cast(Put(number))
+    await counter.call(Say("hello"))  # wrong
+    await counter.cast(Say("hello"))  # wrong
+    await counter.cast(Get())  # wrong
+
+def lie(ref: ActorRef) -> Liar:
+    return ref  # wrong
 
 class Machine(StateMachine[str]):
     initial = 5  # wrong
