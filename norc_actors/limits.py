@@ -117,8 +117,7 @@ PREKEY_UPLOADS = 5  # per connection and such period, whatever the server says i
 ONE_TIME_REFILL = 30  # fewer one-time keys at the server than this: upload more
 
 # --- Node and supervision tree ---
-STORE_WAITS = 250  # a starting router looks this often for the message store …
-STORE_WAIT_SECONDS = 0.02  # … this far apart
+STORE_WAIT_SECONDS = 5.0  # a starting router waits this long for the message store
 RESTART_INTENSITY = 20  # more restarts of one supervisor's children …
 RESTART_PERIOD_SECONDS = 10.0  # … within this many seconds end the supervisor
 DISK_RETRY_SECONDS = 5  # before a full disk is tried again, and what its victims are told to wait

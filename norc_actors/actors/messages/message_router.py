@@ -118,12 +118,8 @@ class MessageRouter(GenServer):
     async def _find_store(self) -> ActorRef:
         """The message store's present life. This router may be here because the last one ended a moment ago: opening
         the database takes longer than starting a router, and failing at once would only use up the restarts allowed."""
-        for _ in range(limits.STORE_WAITS):
-            store = self.system.whereis(names.MESSAGE_STORE)
-            if store is not None:
-                return store
-            await trio.sleep(limits.STORE_WAIT_SECONDS)
-        raise LookupError("message_store is not there")
+        with trio.fail_after(limits.STORE_WAIT_SECONDS):
+            return await self.system.wait_up(names.MESSAGE_STORE)
 
     async def handle_cast(self, message: object) -> None:
         match message:
