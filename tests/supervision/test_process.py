@@ -25,6 +25,7 @@ from supervision import (
     start_tree,
     terminate_child,
 )
+from supervision.process import Process
 from tests.support.actors import (
     Boom,
     Do,
@@ -275,16 +276,24 @@ async def test_a_monitor_can_be_taken_back_and_goes_with_its_owner(
     tree: tuple[System, ActorRef], server: ActorRef
 ) -> None:
     other = await start_child(tree[1], puppet("other", restart="temporary"))
+    assert isinstance(other, Process)
 
     def watch_and_forget(watcher: Puppet, _caller: From) -> None:
-        watcher.demonitor(watcher.monitor(other))
-        watcher.monitor(other)
-        watcher.stop()
+        watcher.demonitor(watcher.monitor(other, "taken back"))
+        assert other.watched == 0
+        watcher.monitor(other, "kept")
+        assert other.watched == 1
 
     await server.call(Do(watch_and_forget))
+    first, other = other, await start_child(tree[1], puppet("another", restart="temporary"))
+    assert isinstance(other, Process)
+    first.kill()
+    await first.wait_down()
+    assert await server.call(Get()) == [("info", Down(first, Killed(), "kept"))]
+    await server.call(Do(watch_and_forget))
+    server.kill()
     await server.wait_down()
-    other.kill()
-    await other.wait_down()
+    assert other.watched == 0
 
 
 async def test_a_monitor_by_name_tells_the_name(tree: tuple[System, ActorRef], server: ActorRef) -> None:
