@@ -129,6 +129,18 @@ def test_no_predictable_randomness() -> None:
     assert not wrong, f"take `Random` (the system's randomness) as an argument: {wrong}"
 
 
+def test_trios_private_modules_are_known_to_one_file() -> None:
+    """And private attributes to whoever owns them: ruff's SLF001."""
+    wrong = [
+        f"{path}:{line} {module}"
+        for path, tree in sources(*PACKAGES, "tests", "bench", "examples", "tools")
+        if path != "supervision/testing/schedule.py"
+        for line, module in imported(tree)
+        if module.startswith("trio._")
+    ]
+    assert not wrong, f"decision 007: {wrong}"
+
+
 def test_secrets_are_compared_in_constant_time() -> None:
     wrong = []
     for path, tree in sources("norc_actors"):
