@@ -9,6 +9,7 @@ Rules
 - Pure: the time is passed in, in seconds, and never goes backwards.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 
 
@@ -22,6 +23,5 @@ class Window:
 
     def add(self, now: float) -> tuple["Window", bool]:
         """The window with a restart at `now`, and whether that restart is allowed."""
-        threshold = now - self.period
-        times = (*(time for time in self.times if time >= threshold), now)
+        times = (*self.times[bisect_left(self.times, now - self.period) :], now)
         return replace(self, times=times), len(times) <= self.intensity
