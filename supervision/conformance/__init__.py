@@ -4,6 +4,7 @@
 """
 
 from .runner import run_scenario
-from .scenario import Scenario, ScenarioError, parse_scenario
+from .scenario import Scenario, parse_scenario
+from .words import ScenarioError
 
 __all__ = ["Scenario", "ScenarioError", "parse_scenario", "run_scenario"]

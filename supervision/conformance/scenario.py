@@ -1,4 +1,4 @@
-"""The scenario format, one directive a line; `#` starts a comment.
+"""The scenario format, one directive a line; `#` starts a comment line.
 
 | line | meaning |
 |---|---|
@@ -9,24 +9,32 @@
 | `step …` | what to do next; the runner knows the words |
 
 Rules
+- It is read as OTP's runner reads it: bytes are Latin-1 characters, only a space parts words (a tab or a carriage
+  return belongs to one), the last of a directive given twice counts, and words behind a child's are looked through for
+  `significant`.
 - Reading decides nothing: values that mean nothing are kept, because the supervisor must be the one to refuse them.
 - A line that no one could read is a `ScenarioError` with its number.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
+from .words import ScenarioError, as_atom, as_integer
 
-class ScenarioError(ValueError):
-    """Line `number` is no directive; the message quotes it."""
+BLANK: Final = "\t\n\v\f\r \x85"
+"""What a line may begin with before its `#`, and what an empty one may hold."""
+
+LONGEST_TIME: Final = 2**32 - 1
+"""ms; Erlang waits no longer. A supervisor told to breaks in the middle of ending its children."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildLine:
-    """`child` or `step add`: the words as written."""
+    """`child` or `step add`: the words as written; `shutdown` in ms, `infinity` or `brutal_kill`."""
 
     id: str
     restart: str
-    shutdown: str
+    shutdown: int | str
     significant: bool
 
 
@@ -46,7 +54,11 @@ def child_line(words: tuple[str, ...]) -> ChildLine:
     """`ID RESTART SHUTDOWN [significant]`. Raises `ScenarioError`."""
     if len(words) < 3:
         raise ScenarioError(f"a child needs ID RESTART SHUTDOWN, not {' '.join(words)!r}")
-    return ChildLine(id=words[0], restart=words[1], shutdown=words[2], significant="significant" in words[3:])
+    name, restart, time, *rest = words
+    shutdown = time if time in {"brutal_kill", "infinity"} else as_integer(time)
+    if isinstance(shutdown, int) and shutdown > LONGEST_TIME:
+        raise ScenarioError(f"{time} ms is longer than Erlang waits ({LONGEST_TIME})")
+    return ChildLine(id=as_atom(name), restart=as_atom(restart), shutdown=shutdown, significant="significant" in rest)
 
 
 def parse_scenario(text: str) -> Scenario:
@@ -55,24 +67,24 @@ def parse_scenario(text: str) -> Scenario:
     children: list[ChildLine] = []
     steps: list[tuple[str, ...]] = []
     for number, line in enumerate(text.split("\n"), 1):
-        words = tuple(word for word in line.strip("\r\t ").split(" ") if word)
-        if not words or words[0].startswith("#"):
+        words = tuple(word for word in line.split(" ") if word)
+        if line.strip(BLANK)[:1] in {"", "#"}:
             continue
         try:
             match words:
                 case ("strategy", word):
-                    strategy = word
+                    strategy = as_atom(word)
                 case ("intensity", restarts, seconds):
-                    flags = (int(restarts), int(seconds))
+                    flags = (as_integer(restarts), as_integer(seconds))
                 case ("auto_shutdown", word):
-                    auto_shutdown = word
+                    auto_shutdown = as_atom(word)
                 case ("child", *rest):
                     children.append(child_line(tuple(rest)))
-                case ("step", *rest) if rest:
+                case ("step", *rest):
                     steps.append(tuple(rest))
                 case _:
                     raise ScenarioError("no directive")
-        except ValueError as error:
+        except ScenarioError as error:
             raise ScenarioError(f"line {number}: {line.strip()!r}: {error}") from error
     return Scenario(
         strategy=strategy,

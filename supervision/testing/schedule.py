@@ -5,16 +5,23 @@ fails for it again. This is the one place that uses a private part of Trio: the 
 Hypothesis (decision 007).
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from random import Random
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 import trio._core._run as trio_run
 import trio.testing
 
 T = TypeVar("T")
+
+
+class Arranges(Protocol):
+    """Whoever puts batches of tasks into order; `random.Random` does."""
+
+    def shuffle(self, x: MutableSequence[Any]) -> None:
+        """Arrange `x`, tasks by their age; the last of the list runs first."""
 
 
 def run_seeded(
@@ -30,7 +37,7 @@ def run_seeded(
 
 def run_in_order(
     async_fn: Callable[[], Awaitable[T]],
-    order: Random,
+    order: Arranges,
     *,
     limit: float,
     instruments: Sequence[trio.abc.Instrument] = (),
@@ -46,10 +53,10 @@ def run_in_order(
 
 
 @contextmanager
-def _order_by(order: Random) -> Iterator[None]:
+def _order_by(order: Arranges) -> Iterator[None]:
     before = trio_run._ALLOW_DETERMINISTIC_SCHEDULING, trio_run._r  # noqa: SLF001 - see above
     trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # noqa: SLF001
-    trio_run._r = order  # noqa: SLF001
+    trio_run._r = order  # type: ignore[assignment]  # noqa: SLF001 - nothing but `shuffle` is asked of it
     try:
         yield
     finally:

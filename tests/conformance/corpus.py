@@ -7,11 +7,14 @@
     the scenario, with `| ` before each line (named.traces has none: the scenario is its own file)
     the trace
 
+OTP's runner reads and writes bytes as Latin-1 characters; so do we. Both files hold those characters as UTF-8.
+
     python -m tests.conformance.corpus record [COUNT]     record both anew (needs `escript`, Debian: erlang-base)
 
 `live` compares with OTP here and now.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +28,9 @@ from .generate import generate
 HERE = Path(__file__).parent
 ESCRIPT = HERE / "otp_supervisor.escript"
 NAMED, GENERATED = HERE / "named.traces", HERE / "generated.traces"
-RECORDED = 320
+RECORDED = 360
+BATCH = 20
+ROOMY_WORDS = 50_000
 
 Case = tuple[str, str, list[str]]
 """A name, the scenario's text, the trace."""
@@ -38,17 +43,20 @@ def ours(text: str) -> list[str]:
     return trace
 
 
-def otps(scenarios: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """What OTP's supervisor does with each (name, text)."""
+def otps(scenarios: Iterable[tuple[str, str]], *, roomy: bool = False) -> dict[str, list[str]]:
+    """What OTP's supervisor does with each (name, text); `roomy`: with heaps in which nobody ever collects garbage."""
+    environment = (
+        {**os.environ, "ERL_FLAGS": f"{os.environ.get('ERL_FLAGS', '')} +hms {ROOMY_WORDS}"} if roomy else None
+    )
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for name, text in scenarios:
             path = Path(folder, f"{name}.txt")
-            path.write_text(text, "utf-8")
+            path.write_bytes(text.encode("latin-1"))
             paths.append(str(path))
-        done = subprocess.run(["escript", str(ESCRIPT), *paths], check=True, capture_output=True, text=True)
+        done = subprocess.run(["escript", str(ESCRIPT), *paths], check=True, capture_output=True, env=environment)
     traces: dict[str, list[str]] = {}
-    for line in done.stdout.splitlines():
+    for line in done.stdout.decode("latin-1").split("\n")[:-1]:
         if line.startswith("== "):
             trace = traces[line[3:].removesuffix(".txt")] = []
         else:
@@ -58,7 +66,7 @@ def otps(scenarios: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 def named() -> dict[str, str]:
     """The scenarios written by hand."""
-    return {path.stem: path.read_text("utf-8") for path in sorted((HERE / "scenarios").glob("*.txt"))}
+    return {path.stem: path.read_bytes().decode("latin-1") for path in sorted((HERE / "scenarios").glob("*.txt"))}
 
 
 def generated(count: int, first_seed: int = 0) -> dict[str, str]:
@@ -75,23 +83,34 @@ def cases() -> Iterator[Case]:
 
 
 def _blocks(path: Path) -> Iterator[Case]:
-    for block in path.read_text("utf-8").split("=== ")[1:]:
-        name, *lines = block.splitlines()
+    for block in path.read_bytes().decode("utf-8").split("=== ")[1:]:
+        name, *lines = block.split("\n")[:-1]
         text = "".join(f"{line[2:]}\n" for line in lines if line.startswith("| "))
         yield name, text, [line for line in lines if not line.startswith("| ")]
 
 
+def batches(scenarios: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """As many at a time as one OTP is given."""
+    listed = list(scenarios)
+    for start in range(0, len(listed), BATCH):
+        yield listed[start : start + BATCH]
+
+
 def record(count: int) -> None:
     """Write both files of traces."""
-    scenarios = named()
-    with NAMED.open("w", encoding="utf-8") as file:
-        for name, trace in otps(scenarios.items()).items():
+    with NAMED.open("w", encoding="utf-8", newline="") as file:
+        for name, trace in _recorded(named()):
             file.write("\n".join([f"=== {name}", *trace, ""]))
     drawn = generated(count)
-    with GENERATED.open("w", encoding="utf-8") as file:
-        for name, trace in otps(drawn.items()).items():
-            text = [f"| {line}" for line in drawn[name].splitlines()]
+    with GENERATED.open("w", encoding="utf-8", newline="") as file:
+        for name, trace in _recorded(drawn):
+            text = [f"| {line}" for line in drawn[name].split("\n")[:-1]]
             file.write("\n".join([f"=== {name}", *text, *trace, ""]))
+
+
+def _recorded(scenarios: dict[str, str]) -> Iterator[tuple[str, list[str]]]:
+    for batch in batches(scenarios.items()):
+        yield from otps(batch).items()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def otp_says(monkeypatch: pytest.MonkeyPatch, *traces: list[str]) -> None:
     """Stand-in for OTP: each time it is asked, the next trace; the last one for ever."""
     left = list(traces)
 
-    def otps(scenarios: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    def otps(scenarios: Iterable[tuple[str, str]], *, roomy: bool = False) -> dict[str, list[str]]:
         trace = left.pop(0) if len(left) > 1 else left[0]
         return {name: trace for name, _ in scenarios}
 
