@@ -5,8 +5,12 @@
 | frame | one AEAD seal and one open with keys set up, two hashes of the ciphertext, a random message_id |
 | message | per device two HKDFs of its chain, the wrap's HKDF, a hash, a seal under a new key; once: signature, seal |
 | session | X25519 key, two agreements, ML-KEM encapsulation, HKDF, seal, hashes, one signature made, two verified |
-| decode | msgspec alone, with the same rules as constraints of its own |
-| decode, unchecked | msgspec alone into the same members, any text, any length: what validation costs |
+| decode | msgspec alone into plain structs of the same members: types, no other rule |
+| decode, same rules | msgspec alone with the same lengths, ranges, atoms and grammars as constraints of its own |
+
+The first baseline of decode is the sharper one and the one to be judged by: what reading and checking cost beside
+reading. The second says what the same checks cost in msgspec's own words, still without what it has none for (duplicate
+members, nulls, free maps).
 
 All in µs of CPU: frame is a 1 KiB frame sealed and opened; message one text for 100 devices with open sessions; session
 a hybrid `open_session` towards a device whose entry came fresh; decode a message_send for 10 devices read and checked.
@@ -29,7 +33,7 @@ from norc_actors.protocol import devices, prekeys, sealing
 from norc_actors.protocol.chains import SendingChain
 from norc_actors.protocol.codec import decode, encode
 from norc_actors.protocol.conversations import State, first_state
-from norc_actors.protocol.messages import Inner, MessageSend
+from norc_actors.protocol.messages import Classification, Inner, MessageSend
 from norc_actors.protocol.sealed import SealedSession, traffic_keys
 from norc_actors.protocol.sessions import open_session
 
@@ -218,13 +222,13 @@ _Hash = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 class _Wrap(msgspec.Struct, frozen=True):
     session_id: _Uuid
-    index: Annotated[int, msgspec.Meta(ge=0, le=999)]
+    index: Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
     wrapped: Annotated[bytes, msgspec.Meta(min_length=48, max_length=48)]
 
 
 class _Metadata(msgspec.Struct, frozen=True):
     timestamp: _Count
-    classification: Literal["unclassified", "official_use_only", "confidential"]
+    classification: Classification
 
 
 class _Send(msgspec.Struct, frozen=True, tag_field="type", tag="message_send"):
@@ -239,7 +243,7 @@ class _Send(msgspec.Struct, frozen=True, tag_field="type", tag="message_send"):
     sequence_number: _Count
     prev_message_hash: _Hash
     key_commitment: _Hash
-    ciphertext: bytes
+    ciphertext: Annotated[bytes, msgspec.Meta(min_length=16)]
     encrypted_keys: dict[_Uuid, _Wrap]
     metadata: _Metadata
 
@@ -248,6 +252,11 @@ class _BareWrap(msgspec.Struct, frozen=True):
     session_id: str
     index: int
     wrapped: bytes
+
+
+class _BareMetadata(msgspec.Struct, frozen=True):
+    timestamp: int
+    classification: str
 
 
 class _BareSend(msgspec.Struct, frozen=True, tag_field="type", tag="message_send"):
@@ -264,7 +273,7 @@ class _BareSend(msgspec.Struct, frozen=True, tag_field="type", tag="message_send
     key_commitment: bytes
     ciphertext: bytes
     encrypted_keys: dict[str, _BareWrap]
-    metadata: dict[str, str | int]
+    metadata: _BareMetadata
 
 
 def _decode(alice: Person, bob: Person, alone: type[msgspec.Struct]) -> tuple[Work, Work]:
@@ -280,8 +289,8 @@ def measure() -> Figures:
         "frame": (_frame(), 400),
         "message": (_message(alice, bob), 5),
         "session": (_session(alice, bob), 40),
-        "decode": (_decode(alice, bob, _Send), 400),
-        "decode, unchecked": (_decode(alice, bob, _BareSend), 400),
+        "decode": (_decode(alice, bob, _BareSend), 400),
+        "decode, same rules": (_decode(alice, bob, _Send), 400),
     }
     figures: Figures = {}
     for name, ((ours, theirs), repeat) in questions.items():

@@ -10,6 +10,7 @@ MAX_INTEGER = 2**53 - 1
 MIN_MAX_FRAME = 64 * 1024
 DEFAULT_MAX_FRAME = 1024 * 1024
 MAX_VERSIONS = 16  # in one list
+REMEMBERED_NAMES = 1024  # users, servers, versions whose grammar was checked last, of each grammar
 
 # --- Connection (section 4) ---
 HANDSHAKE_SECONDS = 10.0

@@ -50,6 +50,7 @@ from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice, w
 from norc_actors.protocol.errors import ProtocolError
 from norc_actors.protocol.messages import Classification, Inner, MessageSend
 from norc_actors.protocol.prekeys import PrekeyRefusedError
+from norc_actors.protocol.schema import replace
 from norc_actors.protocol.sessions import NoCommonSuiteError, SendingSession, open_session
 
 
@@ -147,7 +148,7 @@ class Sending:
             conversation_id=state.conversation_id,
             content_key=sealed.content_key,
             ciphertext_hash=sealed.ciphertext_hash,
-            head=encode(msgspec.structs.replace(sealed.message, encrypted_keys={})),
+            head=encode(replace(sealed.message, encrypted_keys={})),
             targets=listed,
         )
         tx.put(SENT, message_id, finished, expires=expiry(now_us))

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-import msgspec
 import trio
 
 from norc_actors.client.connection import Connection
@@ -33,7 +32,7 @@ from norc_actors.protocol.codec import decode_as, encode
 from norc_actors.protocol.errors import Code, info_of
 from norc_actors.protocol.messages import ErrorMessage, MessageAck, MessageSend, UnknownSession, Wrap
 from norc_actors.protocol.registry import code_of
-from norc_actors.protocol.schema import SignedMap
+from norc_actors.protocol.schema import SignedMap, replace
 from norc_actors.protocol.sessions import OpenRefusedError, verify_unknown
 
 _SEND = code_of(MessageSend)
@@ -337,4 +336,4 @@ def split(frame: bytes, limit: int) -> list[bytes]:
 
 def _part(message: MessageSend, share: dict[DeviceId, Wrap], *, first: bool, more: bool) -> MessageSend:
     supplement = message.supplement or not first
-    return msgspec.structs.replace(message, encrypted_keys=share, supplement=supplement, more=more)
+    return replace(message, encrypted_keys=share, supplement=supplement, more=more)

@@ -7,16 +7,15 @@ Rules
   and transcripts are computed from `Received.map`, never from the struct.
 - Members a struct does not know are no error; `Received.extra` has them, to be passed on.
 
-Why the fast way is safe. msgspec decodes straight into the struct and ignores what it does not know, so alone it
-would let a null, a float, a duplicate or an extension pass in an unknown or free member. So the struct is encoded
-again: if that gives the received bytes, then there was nothing but the struct's members, each once, in its order and
-shortest form, and free maps inside were walked by the struct's own check. Anything else (another writer's member
-order included) takes the strict way: msgpack's C unpacker with hooks for duplicates and extensions, then the walk,
-then the typed view.
+The fast way (`read_checks.py`) takes what our own client and server write: the struct's members alone, each once and
+in its shortest form. Anything else (another writer's member order, unknown members) takes the strict way: msgpack's C
+unpacker with hooks for duplicates and extensions, then the walk, then the typed view and the checks of every struct in
+it, which also say what is wrong.
 """
 
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Generic, TypeAlias, TypeVar
 
 import msgpack
 import msgspec
@@ -25,47 +24,52 @@ from norc_actors.limits import MAX_ENTRIES
 
 from .canonical import Value, check_map
 from .errors import Code, ProtocolError, malformed
+from .read_checks import compile_reader
 from .registry import NAMES, STRUCTS, code_of
 from .schema import Map, Message, type_name
 
 M_co = TypeVar("M_co", bound=Map, covariant=True)
 T = TypeVar("T", bound=Map)
 
+_Reader: TypeAlias = Callable[[bytes], Message | None]
+
 _ENCODER = msgspec.msgpack.Encoder()
-_KINDS: dict[int, tuple[type[Message], ...]] = {code: shapes.all for code, shapes in STRUCTS.items()}
+_READERS: dict[int, _Reader] = {}
+"""The fast reader of each type, made when the first such message comes."""
 
 
-class Received(Generic[M_co]):
+class Received(msgspec.Struct, Generic[M_co], eq=False, gc=False):
     """A message as it came: `message` typed, `data` its bytes, `map` its members as a plain map (read once, on
     demand)."""
 
-    __slots__ = ("_exact", "_map", "data", "message")
-
-    def __init__(self, message: M_co, data: bytes, plain: dict[str, Value] | None = None) -> None:
-        self.message = message
-        self.data = data
-        self._map = plain
-        self._exact = plain is None
+    message: M_co
+    data: bytes
+    _strict: dict[str, Value] | None = None
+    """What the strict reader read; None if the fast way was enough."""
+    _map: dict[str, Value] | None = None
 
     @property
     def map(self) -> dict[str, Value]:
         """The received map, unknown members included: what signatures and transcripts are computed from."""
+        if self._strict is not None:
+            return self._strict
         if self._map is None:
             self._map = decode_map(self.data)
         return self._map
 
     @property
     def exact(self) -> bool:
-        """Whether the bytes are what our encoder writes for `message`: then there is nothing in them but the struct."""
-        return self._exact
+        """Whether there is nothing in the bytes but the struct's members: as our encoder writes it, at most in another
+        order."""
+        return self._strict is None
 
     @property
     def extra(self) -> dict[str, Value]:
         """The top-level members that the struct does not know; empty for what our own encoder wrote."""
-        if self._exact:
+        if self._strict is None:
             return {}
         known = self.message.__struct_fields__
-        return {key: value for key, value in self.map.items() if key not in known and key != "type"}
+        return {key: value for key, value in self._strict.items() if key not in known and key != "type"}
 
     def narrow(self, kind: type[T]) -> "Received[T]":
         """The same, for the type checker, once `message` is known to be of this kind; `TypeError` if it is not."""
@@ -77,46 +81,49 @@ class Received(Generic[M_co]):
         return f"Received({type(self.message).__name__}, {len(self.data)} bytes)"
 
 
-_DECODERS: dict[type[Map], msgspec.msgpack.Decoder[Map]] = {}
-
-
-def _decoder(kind: type[T]) -> "msgspec.msgpack.Decoder[T]":
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.msgpack.Decoder(kind)
-    return decoder  # type: ignore[return-value]
-
-
 def decode(code: int, data: bytes) -> Received[Message]:
     """The message of type `code` in `data` (MessagePack); `ProtocolError` 3001 for what is refused, 3004 for a type
     that is in no registry."""
-    shapes = STRUCTS.get(code)
-    if shapes is None:
-        raise ProtocolError(Code.UNKNOWN_TYPE, f"type {code:#04x} ({NAMES.get(code, 'in no registry')})")
-    for kind in _KINDS[code]:
-        message = _fast(kind, data)
-        if message is not None:
-            return Received(message, data)
+    try:
+        read = _READERS[code]
+    except KeyError:
+        read = _READERS[code] = _reader_of(code)
+    message = read(data)
+    if message is not None:
+        return Received(message, data)
     plain = decode_map(data)
-    return Received(convert(plain, shapes.of(plain)), data, plain)
+    return Received(convert(plain, STRUCTS[code].of(plain)), data, plain)
 
 
 def decode_as(kind: type[T], data: bytes) -> Received[T]:
     """Like `decode` for one expected struct, which may be a map without type (such as `Inner`)."""
-    message = _fast(kind, data)
+    message = _reader(kind)(data)
     if message is not None:
         return Received(message, data)
     plain = decode_map(data)
     return Received(convert(plain, kind), data, plain)
 
 
-def _fast(kind: type[T], data: bytes) -> T | None:
-    """The struct if `data` is exactly what our encoder writes for it, None if the strict reader has to decide."""
-    try:
-        message = _decoder(kind).decode(data)
-    except (msgspec.DecodeError, ProtocolError, UnicodeDecodeError, RecursionError):
-        return None
-    return message if _ENCODER.encode(message) == data else None
+@cache
+def _reader(kind: type[T]) -> Callable[[bytes], T | None]:
+    return compile_reader(kind, kind.depth)
+
+
+def _either(first: _Reader, others: Sequence[_Reader]) -> _Reader:
+    def read(data: bytes) -> Message | None:
+        message = first(data)
+        for other in others:
+            message = other(data) if message is None else message
+        return message
+
+    return read
+
+
+def _reader_of(code: int) -> _Reader:
+    if code not in STRUCTS:
+        raise ProtocolError(Code.UNKNOWN_TYPE, f"type {code:#04x} ({NAMES.get(code, 'in no registry')})")
+    first, *others = (_reader(kind) for kind in STRUCTS[code].all)
+    return _either(first, others) if others else first
 
 
 def decode_map(data: bytes) -> dict[str, Value]:
@@ -157,9 +164,27 @@ def convert(plain: Mapping[str, Value], kind: type[T]) -> T:
     if name is not None and plain.get("type") != name:
         raise malformed(f"type is not {name}")
     try:
-        return msgspec.convert(plain, kind, builtin_types=(bytes,))
+        value = msgspec.convert(plain, kind, builtin_types=(bytes,))
     except msgspec.ValidationError as error:
-        raise malformed(f"{kind.__name__}: {error}") from error
+        raise malformed(f"{kind.__name__}: {_without_values(str(error))}") from None
+    _check(value)
+    return value
+
+
+def _without_values(reason: str) -> str:
+    """msgspec's words for what does not fit; of an atom that it does not know, only where it stands."""
+    return "no such atom" + reason[reason.rfind(" - at ") :] if reason.startswith("Invalid ") else reason
+
+
+def _check(value: object) -> None:
+    """Check a struct that msgspec made, and every struct inside, innermost first."""
+    if isinstance(value, Map):
+        for member in value.__struct_fields__:
+            _check(getattr(value, member))
+        type(value).check(value)
+    elif isinstance(value, tuple | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check(item)
 
 
 def encode(message: Map, extra: Mapping[str, Value] | None = None) -> bytes:

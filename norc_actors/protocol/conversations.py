@@ -16,8 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from msgspec.structs import replace
-
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.secret import same
 from norc_actors.crypto.signatures import Signer, verify
@@ -32,7 +30,7 @@ from .errors import ProtocolError
 from .fingerprint import user_key_hash
 from .messages import ConversationLeave, ConversationType, Member, Role, Settings
 from .messages import State as StateMap
-from .schema import SignedMap
+from .schema import SignedMap, replace
 
 Permission = Literal["send_messages", "add_members", "remove_members", "change_settings", "delete_messages"]
 

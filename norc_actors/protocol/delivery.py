@@ -15,7 +15,6 @@ from struct import Struct
 
 import msgpack
 import msgspec
-from msgspec.structs import replace
 
 from norc_actors import limits
 from norc_actors.ids import DeviceId, MessageId, UserId
@@ -25,6 +24,7 @@ from .codec import Received, convert, decode_map, encode_map, to_map
 from .conversations import permits
 from .errors import Code, ProtocolError
 from .messages import ConversationType, MessageSend, Metadata, Role, State
+from .schema import replace
 
 _OFFSET = Struct(">I")
 _MAP_16 = Struct(">BH")  # the header that our encoder gives to a struct of this many members, so that readers are quick

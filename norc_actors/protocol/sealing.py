@@ -19,8 +19,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from msgspec.structs import replace
-
 from norc_actors.crypto import sessions as schedule
 from norc_actors.crypto.padding import pad
 from norc_actors.crypto.suites import SUITES, Suite, choose
@@ -32,6 +30,7 @@ from .codec import encode
 from .conversations import State, audience
 from .devices import Device, OwnDevice, require_current
 from .messages import Classification, Inner, MessageReceived, MessageSend, Metadata, Wrap
+from .schema import replace
 from .sessions import NoCommonSuiteError, SendingSession, next_sending_key
 
 CLASSICAL_ALLOWED: frozenset[str] = frozenset({"unclassified", "official_use_only"})

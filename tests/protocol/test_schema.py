@@ -1,5 +1,6 @@
 """A half-valid message cannot exist: what decoding refuses, building refuses too."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from norc_actors import ids
-from norc_actors.protocol import codec
+from norc_actors.protocol import codec, schema
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.messages import (
     ConnectionAccepted,
@@ -192,7 +193,24 @@ def test_a_member_that_nothing_can_check_is_a_mistake_of_ours() -> None:
 
 
 def test_a_refusal_names_the_member_and_hides_the_value() -> None:
-    with pytest.raises(ProtocolError) as caught:
-        Record(**(RECORD | {"user_id": "secret-name"}))
-    assert "Record.user_id" in caught.value.detail
-    assert "secret-name" not in caught.value.detail
+    plain = codec.to_map(Record(**RECORD))
+    for member in ("user_id", "key_algorithm", "device_id"):
+        for make in (
+            lambda changed: Record(**(RECORD | changed)),
+            lambda changed: codec.convert(plain | changed, Record),
+        ):
+            with pytest.raises(ProtocolError) as caught:
+                make({member: "secret-name"})
+            assert "Record" in caught.value.detail
+            assert member in caught.value.detail
+            assert "secret-name" not in caught.value.detail
+            assert caught.value.__cause__ is None
+
+
+def test_nothing_is_built_past_its_checks() -> None:
+    """`msgspec.structs.replace` does not call the class, so the protocol has its own."""
+    sources = [path.read_text("utf-8") for path in Path(schema.__file__).parent.rglob("*.py")]
+    assert not [text for text in sources if "from msgspec.structs import replace" in text or "structs.replace(" in text]
+    user = UserInfo(user_id=USER, permissions=())  # type: ignore[arg-type]
+    with pytest.raises(ProtocolError):
+        schema.replace(user, user_id="x")

@@ -35,7 +35,7 @@ from .vocabulary import Certificates, Name, Remark, TrustLevel, TrustMethod, Wor
 
 Text: TypeAlias = Annotated[str, Bound(0, 4096)]
 """What a DNS record or a person is asked for."""
-Country: TypeAlias = Annotated[str, Pattern("country code", re.compile(r"[A-Z]{2}"))]
+Country: TypeAlias = Annotated[str, Length(2), Pattern("country code", re.compile(r"[A-Z]{2}"))]
 Words: TypeAlias = Annotated[tuple[Word, ...], Bound(0, MAX_EXCHANGE_ENTRIES)]
 ValidationMethod = Literal["dns", "email", "manual", "ca"]
 DomainMethod = Literal["dns_txt"]

@@ -10,7 +10,7 @@ from .message import Classification
 from .trust_decision import Conditions
 from .vocabulary import Name, Percent, Period, Remark, Remarks, TrustLevel, Word
 
-Oid: TypeAlias = Annotated[str, Pattern("OID", re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,18})){1,30}"))]
+Oid: TypeAlias = Annotated[str, Bound(3, 601), Pattern("OID", re.compile(r"[0-2](?:\.(?:0|[1-9][0-9]{0,18})){1,30}"))]
 
 
 class TrustRecommendation(Message, frozen=True, kw_only=True, omit_defaults=True, tag="trust_recommendation"):

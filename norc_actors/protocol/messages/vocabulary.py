@@ -11,7 +11,7 @@ from norc_actors.limits import (
     MIN_MAX_FRAME,
 )
 from norc_actors.protocol.errors import malformed
-from norc_actors.protocol.schema import Bound, Map, Pattern, Plain, Range, SignedMap, Unit
+from norc_actors.protocol.schema import Bound, Length, Map, Pattern, Plain, Range, SignedMap, Unit
 
 MaxFrame: TypeAlias = Annotated[int, Range(MIN_MAX_FRAME, 2**32 - 1)]
 """What an end is ready to receive in one frame."""
@@ -26,7 +26,8 @@ Remarks: TypeAlias = Annotated[tuple[Remark, ...], Bound(0, 256)]
 Address: TypeAlias = Annotated[str, Bound(1, 253)]
 """A host name or an IP address."""
 PageToken: TypeAlias = Annotated[str, Bound(1, 1024)]
-Date: TypeAlias = Annotated[str, Pattern("date", re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"))]
+_DATE = Pattern("date", re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"))
+Date: TypeAlias = Annotated[str, Length(10), _DATE]
 """`YYYY-MM-DD` of UTC."""
 
 # --- Numbers ---
