@@ -113,21 +113,22 @@ class FrameStream(Generic[Frame]):
         self._length_of = length_of
         self._parse: Callable[[bytes], Frame] = parse
         self._max_frame = max_frame
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frames completed by `data`."""
-        buffer = self._buffer + data
+        buffer = self._buffer  # grows in place: a long frame in small pieces costs its length, not the square of it
+        buffer += data
         frames = []
         start = 0
         while len(buffer) - start >= self._header:
-            head = buffer[start : start + self._header]
+            head = bytes(buffer[start : start + self._header])
             end = start + self._header + self._length_of(head, self._max_frame)
             if end > len(buffer):
                 break
-            frames.append(self._parse(buffer[start:end]))
+            frames.append(self._parse(bytes(buffer[start:end])))
             start = end
-        self._buffer = buffer[start:]
+        del buffer[:start]
         return frames
 
     @property

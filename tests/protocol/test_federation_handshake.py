@@ -66,13 +66,23 @@ class Link:
         )
         self.b = ResponderHandshake(b or offer(B), at_b or peer(A), alpn=alpn, random=seeded(("b", seed)))
 
-    def run(self, m1=lambda f: f, m2=lambda f: f, m3=lambda f: f, m4=lambda f: f):
-        response = self.b.receive_hello(m1(self.a.hello))
-        wanted = self.a.receive_response(m2(response))
-        handshake = self.a.handshake(sign(A, wanted))
-        wanted = self.b.receive_handshake(m3(handshake))
-        answer, at_b = self.b.finish(sign(B, wanted), NOW)
-        return self.a.finish(m4(answer), NOW), at_b
+    def run(self, **changes):
+        """`m1` to `m4` change a message on its way."""
+        place, frame = "m1", self.a.hello
+        while place:
+            place, frame = self.deliver(place, changes.get(place, lambda frame: frame)(frame))
+        return frame, self.at_b
+
+    def deliver(self, place, frame):
+        """Give `frame` to the end that waits for this message: the next place and frame, at last None and a's link."""
+        if place == "m1":
+            return "m2", self.b.receive_hello(frame)
+        if place == "m2":
+            return "m3", self.a.handshake(sign(A, self.a.receive_response(frame)))
+        if place == "m3":
+            answer, self.at_b = self.b.finish(sign(B, self.b.receive_handshake(frame)), NOW)
+            return "m4", answer
+        return None, self.a.finish(frame, NOW)
 
 
 def code_of(attempt):
