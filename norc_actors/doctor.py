@@ -17,6 +17,8 @@ from cryptography import x509
 
 from norc_actors import limits
 from norc_actors.config import Config, ConfigError, load, parse_address
+from norc_actors.crypto import kem
+from norc_actors.crypto.kem_providers import DEFAULT, find_liboqs
 from norc_actors.devpki import CONFIG_NAME, KeyFileError, load_audit_key, load_identity_key
 from norc_actors.net.errors import TLSConfigurationError
 from norc_actors.net.tls import server_context
@@ -43,6 +45,7 @@ def examine(directory: Path, now: datetime.datetime | None = None) -> list[Findi
     found = [Finding(name="configuration", good=True, what=f"{directory / CONFIG_NAME} is complete.")]
     found += _keys(config)
     found += _certificate(config, now or datetime.datetime.now(datetime.UTC))
+    found.append(_post_quantum())
     found += _disk(config)
     found += _database(config)
     found.append(_node(config))
@@ -90,6 +93,20 @@ def _certificate(config: Config, now: datetime.datetime) -> Iterator[Finding]:
         soon = days < limits.CERTIFICATE_WARNING_DAYS
         hint = "renew it, then: kill -HUP the node" if soon else ""
         yield Finding(name=name, good=not soon, what=f"for {config.server_id}, {days} days left.", next=hint)
+
+
+def _post_quantum() -> Finding:
+    """ML-KEM-768 as it is used, beside another library's where there is one."""
+    other = find_liboqs()
+    if kem.agree(DEFAULT, other or DEFAULT, kem.mlkem_seed(os.urandom)):
+        beside = "liboqs computes the same" if other is not None else "liboqs is not installed to check it against"
+        return Finding(name="post-quantum", good=True, what=f"ML-KEM-768 by {DEFAULT.name} works; {beside}.")
+    return Finding(
+        name="post-quantum",
+        good=False,
+        what=f"ML-KEM-768 by {DEFAULT.name} and by {(other or DEFAULT).name} differ.",
+        next="install both libraries again; until they agree, sessions may not open elsewhere",
+    )
 
 
 def _disk(config: Config) -> Iterator[Finding]:

@@ -74,8 +74,6 @@ DEFENCES: list[Defence] = [
     *_rows(
         f"{CRYPTO}/kem_providers.py",
         ("ML-KEM keys are in range", "        if value & 0xFFF >= _Q:", "        if False:", "tests/crypto/test_mlkem.py"),
-        ("liboqs is looked for first", "    if not any(ctypes.util.find_library(name) for name in (\"oqs\", \"liboqs\")):",
-         "    if False:", "tests/crypto/test_mlkem.py::test_the_package_is_imported_only_with_its_library"),
     ),
     # --- Connections ---
     *_rows(

@@ -18,6 +18,7 @@ from norc_actors.ids import Random
 
 from .errors import BadKeyError
 from .kem_providers import DEFAULT, KemProvider
+from .secret import same
 
 X25519_BYTES = 32
 MLKEM_SEED_BYTES = 64
@@ -77,6 +78,22 @@ def decapsulate(seed: bytes, ciphertext: bytes, provider: KemProvider = DEFAULT)
     if len(ciphertext) != MLKEM_CIPHERTEXT_BYTES:
         raise BadKeyError("an ML-KEM-768 ciphertext has 1088 bytes")
     return provider.decapsulate(_checked(seed), ciphertext)
+
+
+def agree(one: KemProvider, other: KemProvider, seed: bytes) -> bool:
+    """Whether two providers make the same public key of a seed, and each opens what the other encapsulates, as well as
+    what nobody did."""
+    public_key = mlkem_public(seed, one)
+    if mlkem_public(seed, other) != public_key:
+        return False
+    for sender, receiver in ((one, other), (other, one)):
+        ciphertext, secret = encapsulate(public_key, sender)
+        foreign = ciphertext[:-1] + bytes((ciphertext[-1] ^ 1,))
+        if not same(decapsulate(seed, ciphertext, receiver), secret):
+            return False
+        if not same(decapsulate(seed, foreign, sender), decapsulate(seed, foreign, receiver)):
+            return False
+    return True
 
 
 def _checked(seed: bytes) -> bytes:

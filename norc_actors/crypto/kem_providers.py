@@ -3,25 +3,28 @@
 | provider | library | when |
 |---|---|---|
 | `CryptographyKem` | `cryptography` (OpenSSL) | always: the default |
-| `LiboqsKem` | liboqs through its Python package | where the C library is installed, `find_liboqs()` |
+| `LiboqsKem` | liboqs, by its C functions | where the library is installed, `find_liboqs()` |
 
 Rules
 - A private key is the 64-byte seed (d ‖ z) of FIPS 203, whoever computes; so keys outlive a change of provider.
 - FIPS 203's input checks are the provider's duty: `ValueError` for a key whose coefficients are out of range. Lengths
-  were checked before (`kem.py`). A foreign ciphertext gives an unrelated secret, not an error.
-- liboqs's Python package builds the C library when it is imported without one. So it is imported only after the
-  dynamic loader has found the library; where it has not, there is no provider.
+  were checked before (`kem.py`), which is what makes the C calls safe: they are given buffers, not lengths. A foreign
+  ciphertext gives an unrelated secret, not an error.
+- liboqs is called directly. Its Python package is never imported: without the library it would fetch and build one,
+  and with it, it writes to standard output.
 """
 
+import ctypes
 import ctypes.util
-import importlib
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
 
 _Q = 3329
 _COEFFICIENT_BYTES = 1152
+_PUBLIC_BYTES, _PRIVATE_BYTES, _CIPHERTEXT_BYTES, _SECRET_BYTES = 1184, 2400, 1088, 32
 
 
 class KemProvider(Protocol):
@@ -57,27 +60,56 @@ class CryptographyKem:
 
 
 class LiboqsKem:
-    """liboqs's; made by `find_liboqs`, which passes its `KeyEncapsulation`."""
+    """liboqs's ML-KEM-768 (`oqs/kem_ml_kem.h`); made by `find_liboqs`. `AttributeError` if the library, of before
+    0.13 or built without it, has no such function."""
 
     name = "liboqs"
 
-    def __init__(self, key_encapsulation: Callable[[str], Any]) -> None:
-        self._new = key_encapsulation
+    def __init__(self, library: ctypes.CDLL) -> None:
+        library.OQS_init()
+        self._keypair = library.OQS_KEM_ml_kem_768_keypair_derand  # public, private ← seed
+        self._encapsulate = library.OQS_KEM_ml_kem_768_encaps  # ciphertext, secret ← public
+        self._decapsulate = library.OQS_KEM_ml_kem_768_decaps  # secret ← ciphertext, private
+        for function in (self._keypair, self._encapsulate, self._decapsulate):
+            function.argtypes, function.restype = [ctypes.c_char_p] * 3, ctypes.c_int
 
     def public_key(self, seed: bytes) -> bytes:
-        with self._new("ML-KEM-768") as kem:
-            return bytes(kem.generate_keypair_seed(seed))
+        with self._keys(seed) as (public, _):
+            return public.raw
 
     def encapsulate(self, public_key: bytes) -> tuple[bytes, bytes]:
         check_coefficients(public_key)
-        with self._new("ML-KEM-768") as kem:
-            ciphertext, secret = kem.encap_secret(public_key)
-        return bytes(ciphertext), bytes(secret)
+        ciphertext = ctypes.create_string_buffer(_CIPHERTEXT_BYTES)
+        with _secret(_SECRET_BYTES) as secret:
+            _require(self._encapsulate(ciphertext, secret, public_key))
+            return ciphertext.raw, secret.raw
 
     def decapsulate(self, seed: bytes, ciphertext: bytes) -> bytes:
-        with self._new("ML-KEM-768") as kem:
-            kem.generate_keypair_seed(seed)
-            return bytes(kem.decap_secret(ciphertext))
+        with self._keys(seed) as (_, private), _secret(_SECRET_BYTES) as secret:
+            _require(self._decapsulate(secret, ciphertext, private))
+            return secret.raw
+
+    @contextmanager
+    def _keys(self, seed: bytes) -> "Iterator[tuple[ctypes.Array[ctypes.c_char], ctypes.Array[ctypes.c_char]]]":
+        public = ctypes.create_string_buffer(_PUBLIC_BYTES)
+        with _secret(_PRIVATE_BYTES) as private:
+            _require(self._keypair(public, private, seed))
+            yield public, private
+
+
+@contextmanager
+def _secret(length: int) -> "Iterator[ctypes.Array[ctypes.c_char]]":
+    """A buffer that is wiped after use."""
+    buffer = ctypes.create_string_buffer(length)
+    try:
+        yield buffer
+    finally:
+        ctypes.memset(buffer, 0, length)
+
+
+def _require(status: int) -> None:
+    if status != 0:
+        raise ValueError(f"liboqs refused: {status}")
 
 
 def check_coefficients(public_key: bytes) -> None:
@@ -90,14 +122,14 @@ def check_coefficients(public_key: bytes) -> None:
 
 
 def find_liboqs() -> LiboqsKem | None:
-    """The provider over liboqs, None where its C library or its Python package is missing."""
-    if not any(ctypes.util.find_library(name) for name in ("oqs", "liboqs")):
+    """The provider over liboqs, None where the dynamic loader finds none, or one without what it takes."""
+    name = ctypes.util.find_library("oqs")
+    if name is None:
         return None
     try:
-        oqs = importlib.import_module("oqs")
-    except ImportError:
+        return LiboqsKem(ctypes.CDLL(name))
+    except (OSError, AttributeError):
         return None
-    return LiboqsKem(oqs.KeyEncapsulation)
 
 
 DEFAULT: KemProvider = CryptographyKem()

@@ -1,16 +1,18 @@
 """ML-KEM-768: published answers, both providers, the plain reference that makes fixed ciphertexts."""
 
+import ctypes
+import ctypes.util
 import hashlib
 import json
+import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from norc_actors.crypto import kem, kem_providers
+from norc_actors.crypto import kem
 from norc_actors.crypto.errors import BadKeyError
-from norc_actors.crypto.kem_providers import CryptographyKem, LiboqsKem, check_coefficients, find_liboqs
+from norc_actors.crypto.kem_providers import CryptographyKem, check_coefficients, find_liboqs
 from tests.support.people import seeded
 from tools import mlkem_reference as reference
 
@@ -19,33 +21,11 @@ CASES = VECTORS["cases"]
 h = bytes.fromhex
 
 
-class FakeKeyEncapsulation:
-    """liboqs's Python interface over the plain reference."""
-
-    def __init__(self, name):
-        assert name == "ML-KEM-768"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def generate_keypair_seed(self, seed):
-        public_key, self.secret_key = reference.keygen(seed[:32], seed[32:])
-        return public_key
-
-    def encap_secret(self, public_key):
-        return reference.encapsulate(public_key, b"m" * 32)
-
-    def decap_secret(self, ciphertext):
-        return reference.decapsulate(self.secret_key, ciphertext)
-
-
-PROVIDERS = [CryptographyKem(), LiboqsKem(FakeKeyEncapsulation)]
-if (real := find_liboqs()) is not None:
-    PROVIDERS.append(real)
-EACH = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+LIBOQS = find_liboqs()
+OTHERS = pytest.mark.skipif(LIBOQS is None, reason="liboqs is not installed on this machine")
+EACH = pytest.mark.parametrize(
+    "provider", [CryptographyKem(), pytest.param(LIBOQS, marks=OTHERS)], ids=["cryptography", "liboqs"]
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
@@ -68,14 +48,44 @@ def test_the_provider_gives_the_published_answers(provider, case):
 
 
 @EACH
-def test_encapsulations_open_elsewhere(provider):
-    """What a provider encapsulates, the reference opens; and the other way round."""
-    seed = seeded("mlkem")(64)
-    public_key, private_key = reference.keygen(seed[:32], seed[32:])
+@pytest.mark.parametrize("case", CASES[:4], ids=range(4))
+def test_the_provider_encapsulates_as_published(provider, case):
+    """The libraries draw `m` themselves. The reference, which gives the published ciphertexts for theirs, finds it and
+    encapsulates with it again: unless that is the same ciphertext to the last bit, its secret is the rejection's."""
+    public_key, private_key = reference.keygen(h(case["d"]), h(case["z"]))
     ciphertext, secret = kem.encapsulate(public_key, provider)
     assert reference.decapsulate(private_key, ciphertext) == secret
-    ciphertext, secret = reference.encapsulate(public_key, b"r" * 32)
-    assert kem.decapsulate(seed, ciphertext, provider) == secret
+    assert kem.decapsulate(h(case["d"]) + h(case["z"]), ciphertext, provider) == secret
+
+
+@OTHERS
+@pytest.mark.parametrize("case", CASES, ids=range(len(CASES)))
+def test_liboqs_gives_the_published_ciphertexts(case):
+    """It has a function that is given `m`, which the product does not use."""
+    library = ctypes.CDLL(ctypes.util.find_library("oqs"))
+    public_key = kem.mlkem_public(h(case["d"]) + h(case["z"]), LIBOQS)
+    ciphertext, secret = ctypes.create_string_buffer(1088), ctypes.create_string_buffer(32)
+    assert library.OQS_KEM_ml_kem_768_encaps_derand(ciphertext, secret, public_key, h(case["m"])) == 0
+    assert (ciphertext.raw, secret.raw) == (h(case["ct"]), h(case["ss"]))
+
+
+@OTHERS
+def test_the_providers_open_what_the_other_encapsulates():
+    ours = CryptographyKem()
+    for number in range(20):
+        seed = seeded(("both", number))(64)
+        public_key = kem.mlkem_public(seed, ours)
+        assert kem.mlkem_public(seed, LIBOQS) == public_key
+        for one, other in ((ours, LIBOQS), (LIBOQS, ours)):
+            ciphertext, secret = kem.encapsulate(public_key, one)
+            assert kem.decapsulate(seed, ciphertext, other) == secret
+
+
+@EACH
+def test_foreign_ciphertexts(provider):
+    """Whatever bit is another: the secret of the implicit rejection, as FIPS 203 has it."""
+    seed = seeded("mlkem")(64)
+    ciphertext, _ = reference.encapsulate(kem.mlkem_public(seed, provider), b"r" * 32)
     for bit in range(0, len(ciphertext) * 8, 1237):
         changed = bytearray(ciphertext)
         changed[bit // 8] ^= 1 << bit % 8
@@ -85,36 +95,78 @@ def test_encapsulations_open_elsewhere(provider):
 
 @EACH
 def test_keys_out_of_range(provider):
-    public_key = kem.mlkem_public(bytes(64))
-    for changed in (b"\xff\xff" + public_key[2:], b"\x01\x0d" + public_key[2:], public_key[:1150] + b"\x10\xd0"):
-        broken = changed + public_key[len(changed) :]
+    """Every coefficient is looked at: 3329 and 4095 at each place, even and odd."""
+    public_key = kem.mlkem_public(bytes(64), provider)
+    for place in range(0, 768, 7):
+        for value in (3329, 4095):
+            coefficients = int.from_bytes(public_key[:1152], "little")
+            coefficients ^= ((coefficients >> 12 * place & 0xFFF) ^ value) << 12 * place
+            with pytest.raises(BadKeyError):
+                kem.encapsulate(coefficients.to_bytes(1152, "little") + public_key[1152:], provider)
+
+
+@EACH
+def test_wrong_lengths(provider):
+    public_key = kem.mlkem_public(bytes(64), provider)
+    for bad in (b"", public_key[:-1], public_key + b"\0"):
         with pytest.raises(BadKeyError):
-            kem.encapsulate(broken, provider)
-    with pytest.raises(BadKeyError):
-        kem.encapsulate(public_key[:-1], provider)
-    with pytest.raises(BadKeyError):
-        kem.decapsulate(bytes(63), bytes(1088), provider)
-    with pytest.raises(BadKeyError):
-        kem.decapsulate(bytes(64), bytes(1087), provider)
+            kem.encapsulate(bad, provider)
+    for seed, ciphertext in ((63, 1088), (65, 1088), (0, 1088), (64, 1087), (64, 1089), (64, 0), (2400, 1088)):
+        with pytest.raises(BadKeyError):
+            kem.decapsulate(bytes(seed), bytes(ciphertext), provider)
+    for seed in (0, 32, 63, 65):
+        with pytest.raises(BadKeyError):
+            kem.mlkem_public(bytes(seed), provider)
+
+
+def test_the_coefficients_of_a_key():
+    public_key = kem.mlkem_public(bytes(64))
     check_coefficients(public_key)
     check_coefficients(b"\x00\x0d" + bytes(1182))  # 3328, the last that is in range
+    for bad in (b"\xff\xff" + public_key[2:], b"\x01\x0d" + public_key[2:], public_key[:1150] + b"\x10\xd0"):
+        with pytest.raises(ValueError, match="out of range"):
+            check_coefficients(bad)
 
 
-def test_the_package_is_imported_only_with_its_library(monkeypatch):
-    """Without the C library the package would go and build one."""
-    asked = []
-    monkeypatch.setattr(kem_providers.importlib, "import_module", lambda name: asked.append(name))
-    monkeypatch.setattr(kem_providers.ctypes.util, "find_library", lambda name: None)
+@pytest.mark.parametrize("found", [None, "no-such-library.so", ctypes.util.find_library("c")])
+def test_no_liboqs(monkeypatch, found):
+    """None; one that cannot be loaded; one that has no such functions."""
+    monkeypatch.setattr(ctypes.util, "find_library", lambda name: found)
     assert find_liboqs() is None
-    assert asked == []
 
 
-def test_the_library_without_its_package(monkeypatch):
-    monkeypatch.setattr(kem_providers.ctypes.util, "find_library", lambda name: "liboqs.so.9")
-    monkeypatch.setitem(sys.modules, "oqs", None)
-    assert find_liboqs() is None
-    monkeypatch.setitem(sys.modules, "oqs", SimpleNamespace(KeyEncapsulation=FakeKeyEncapsulation))
-    found = find_liboqs()
-    assert found is not None
-    assert found.name == "liboqs"
-    assert found.public_key(bytes(64)) == kem.mlkem_public(bytes(64))
+def test_the_python_package_of_liboqs_is_never_imported():
+    """Without the library it would fetch and build one."""
+    code = (
+        "import sys; from norc_actors.crypto.kem_providers import find_liboqs; find_liboqs(); "
+        "assert 'oqs' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class OfAnotherSeed(CryptographyKem):
+    """Its own keys are right; what it opens, it opens with those of another seed."""
+
+    def decapsulate(self, seed, ciphertext):
+        return super().decapsulate(seed[::-1], ciphertext)
+
+
+class WithAnotherKey(CryptographyKem):
+    def public_key(self, seed):
+        return super().public_key(seed[::-1])
+
+
+class WithoutRejection(CryptographyKem):
+    """A foreign ciphertext gives it something else than FIPS 203 says."""
+
+    def decapsulate(self, seed, ciphertext):
+        return super().decapsulate(seed[:32] + b"z" * 32, ciphertext)
+
+
+@EACH
+def test_providers_agree_or_not(provider):
+    seed = seeded("agree")(64)
+    assert kem.agree(provider, CryptographyKem(), seed)
+    for wrong in (OfAnotherSeed(), WithAnotherKey(), WithoutRejection()):
+        assert not kem.agree(provider, wrong, seed)
+        assert not kem.agree(wrong, provider, seed)
