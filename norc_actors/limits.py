@@ -6,6 +6,7 @@ One section per part; a number that limits something stands nowhere else.
 # --- Values and frames (section 1, section 3) ---
 MAX_DEPTH = 16
 MAX_ENTRIES = 4096
+MAX_CONTAINERS = 16 * MAX_ENTRIES  # lists and maps in one message: an empty one is a byte, and 72 in memory
 MAX_INTEGER = 2**53 - 1
 MIN_MAX_FRAME = 64 * 1024
 DEFAULT_MAX_FRAME = 1024 * 1024

@@ -47,8 +47,8 @@ BIG = 2**32
 FIELDS_HEAD = """# Fields of every message
 
 Every message has `type` besides. *Optional* members are absent, never null; unknown members are kept. Lists and maps
-have at most 4096 entries, integers lie within ±(2⁵³−1), a message is at most 16 deep. A member that is a *map as
-received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
+have at most 4096 entries, integers lie within ±(2⁵³−1), a message is at most 16 deep and has at most 65,536 lists and
+maps. A member that is a *map as received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
 *Since* is the first version of its protocol (NORC-C, NORC-F, NORC-T) that has a member. *Signed* says whether a change
 of it breaks the signature that is named, which stands in the map itself or beside it; what a message's own signature
 does not cover, the sealed frame or the batch around it does.

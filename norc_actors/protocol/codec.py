@@ -10,7 +10,8 @@ Rules
 The fast way (`read_checks.py`) takes what our own client and server write: the struct's members alone, each once and
 in its shortest form. Anything else (another writer's member order, unknown members) takes the strict way: msgpack's C
 unpacker with hooks for duplicates and extensions, then the walk, then the typed view and the checks of every struct in
-it, which also say what is wrong.
+it, which also say what is wrong. So does what is longer than `MAX_CONTAINERS` bytes, since only the strict way counts
+lists and maps while it reads.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from typing import Generic, TypeAlias, TypeVar
 import msgpack
 import msgspec
 
-from norc_actors.limits import MAX_ENTRIES
+from norc_actors.limits import MAX_CONTAINERS, MAX_ENTRIES
 
 from .canonical import Value, check_map
 from .errors import Code, ProtocolError, malformed
@@ -88,7 +89,7 @@ def decode(code: int, data: bytes) -> Received[Message]:
         read = _READERS[code]
     except KeyError:
         read = _READERS[code] = _reader_of(code)
-    message = read(data)
+    message = read(data) if len(data) <= MAX_CONTAINERS else None
     if message is not None:
         return Received(message, data)
     plain = decode_map(data)
@@ -97,7 +98,7 @@ def decode(code: int, data: bytes) -> Received[Message]:
 
 def decode_as(kind: type[T], data: bytes) -> Received[T]:
     """Like `decode` for one expected struct, which may be a map without type (such as `Inner`)."""
-    message = _reader(kind)(data)
+    message = _reader(kind)(data) if len(data) <= MAX_CONTAINERS else None
     if message is not None:
         return Received(message, data)
     plain = decode_map(data)
@@ -128,12 +129,14 @@ def _reader_of(code: int) -> _Reader:
 
 def decode_map(data: bytes) -> dict[str, Value]:
     """Any map in MessagePack as plain values, or `ProtocolError` for what section 1 refuses."""
+    counted = _Counted() if len(data) > MAX_CONTAINERS else None
     try:
         value = msgpack.unpackb(
             data,
             raw=False,
             strict_map_key=True,
-            object_pairs_hook=_no_duplicates,
+            object_pairs_hook=_no_duplicates if counted is None else counted.members,
+            list_hook=None if counted is None else counted.count,
             ext_hook=_no_extension,
             max_ext_len=0,
             max_array_len=MAX_ENTRIES,
@@ -151,6 +154,25 @@ def _no_duplicates(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     if len(members) != len(pairs):
         raise malformed("a duplicate key")
     return members
+
+
+class _Counted:
+    """Hooks for a message that is long enough to hold too many lists and maps."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_CONTAINERS
+
+    def count(self, items: list[Value]) -> list[Value]:
+        self._left -= 1
+        if self._left < 0:
+            raise malformed(f"more than {MAX_CONTAINERS} lists and maps")
+        return items
+
+    def members(self, pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+        self.count([])
+        return _no_duplicates(pairs)
 
 
 def _no_extension(code: int, data: bytes) -> Value:

@@ -5,7 +5,8 @@ Rules
   and becomes bytes; in unknown members text stays text. Both forms of a map then have one canonical form.
 - A map that carries a signature is read by the struct that its mark names (`Plain("Record")`), unknown members kept.
 - Refused like in MessagePack: null, floats (also `1.0`, `1e3`), `-0`, integers beyond 2⁵³−1, duplicate or non-ASCII
-  keys, invalid UTF-8, BOM, lone surrogates, a root that is no map, what follows the value, depth, entries.
+  keys, invalid UTF-8, BOM, lone surrogates, a root that is no map, what follows the value, depth, entries, too many
+  lists and maps.
 
 `json` of the standard library reads, since its hooks see number texts and duplicates; msgspec's reader shows neither.
 """
@@ -15,6 +16,8 @@ from collections.abc import Mapping
 from functools import cache
 from types import UnionType
 from typing import ClassVar, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from norc_actors.limits import MAX_CONTAINERS
 
 from . import messages
 from .canonical import Value, canonical, check_map, from_base64url
@@ -40,7 +43,17 @@ def read_json(data: bytes) -> dict[str, Value]:
         )
     except (ValueError, RecursionError) as error:
         raise malformed(f"no JSON map: {type(error).__name__}") from error
-    return check_map(value)
+    checked = check_map(value)
+    if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS and _containers(checked) > MAX_CONTAINERS:
+        raise malformed(f"more than {MAX_CONTAINERS} lists and maps")
+    return checked
+
+
+def _containers(value: Value) -> int:
+    """How many lists and maps a checked value is and holds."""
+    if isinstance(value, dict):
+        return 1 + sum(map(_containers, value.values()))
+    return 1 + sum(map(_containers, value)) if isinstance(value, list) else 0
 
 
 def write_json(plain: Mapping[str, Value]) -> bytes:

@@ -52,6 +52,7 @@ def read(data):
             {optional}
         if ''.join(uuids).encode().translate(shapes) != uuid * len(uuids):
             return None
+        {rules}
     except refusals:
         return None
     return message
@@ -65,6 +66,7 @@ def compile_reader(kind: type[T], depth: int) -> Callable[[bytes], T | None]:
     start = _start(kind)
     parts = {"uuids": ", ".join(writer.uuids), "rest": ", ".join(writer.rest)}
     parts |= {"lines": "\n        ".join(writer.lines), "optional": "\n            ".join(writer.optional)}
+    parts["rules"] = "\n        ".join(writer.rules)
     source = _SOURCE.format(size=len(start) + writer.size, **parts)
     names: dict[str, Any] = {
         **writer.names, "decode": msgspec.msgpack.Decoder(kind).decode, "encode": _ENCODER.encode,
@@ -79,14 +81,16 @@ def compile_reader(kind: type[T], depth: int) -> Callable[[bytes], T | None]:
 class _Writer:
     """Writes the lines for a value, and says what its required members weigh.
 
-    `lines` check and weigh what is always there, `optional` check what need not be; `uuids` are expressions for texts
-    that have to be UUIDs, `rest` for what is weighed by encoding it; `size` are the bytes of everything else. Where a
-    value is not `weighed`, because it may be absent or its holder has been weighed as a whole, lines only check."""
+    `lines` check and weigh what is always there, `optional` check what need not be, `rules` come last, when every
+    member has been checked; `uuids` are expressions for texts that have to be UUIDs, `rest` for what is weighed by
+    encoding it; `size` are the bytes of everything else. Where a value is not `weighed`, because it may be absent or
+    its holder has been weighed as a whole, lines only check."""
 
     def __init__(self, numbers: Iterator[int], names: dict[str, object], weighed: bool = True) -> None:
         self.names = names
         self.lines: list[str] = []
         self.optional: list[str] = []
+        self.rules: list[str] = []
         self.uuids: list[str] = []
         self.rest: list[str] = []
         self.size = 0
@@ -107,10 +111,11 @@ class _Writer:
         writer.value(value, bare, marks, depth)
         return writer
 
-    def checks(self, value: str, annotation: object, depth: int) -> list[str]:
-        """The lines that check a value and do not weigh it."""
+    def checks(self, head: str, value: str, annotation: object, depth: int) -> tuple[list[str], list[str]]:
+        """The lines under `head` that check a value and do not weigh it, and its rules under it."""
         inner = self.inside(value, annotation, depth, weighed=False)
-        return [*inner.lines, *inner.optional, *(f"uuids.append({one})" for one in inner.uuids)]
+        lines = [*inner.lines, *inner.optional, *(f"uuids.append({one})" for one in inner.uuids)]
+        return _block(head, lines), _block(head, inner.rules)
 
     def weigh(self, value: str) -> None:
         """Let the encoder say how long `value`, an expression, is."""
@@ -128,10 +133,12 @@ class _Writer:
                 self.value(member, bare, marks, depth + 1)
             else:
                 name = self.name()
-                checks = self.checks(name, annotation, depth + 1)
-                self.optional += _block(f"if ({name} := {member}) is not None:", checks)
+                head = f"if ({name} := {member}) is not None:"
+                checks, rules = self.checks(head, name, annotation, depth + 1)
+                self.optional += checks
+                self.rules += rules
         if hasattr(kind, "_rule"):
-            self.lines.append(f"{value}._rule()")
+            self.rules.append(f"{value}._rule()")
 
     def value(self, value: str, bare: object, marks: tuple[object, ...], depth: int) -> None:
         """Take in `value`, an expression of type `bare` with `marks`."""
@@ -176,7 +183,7 @@ class _Writer:
         inner = self.inside(name, annotation, depth + 1)
         if inner.rest == [name]:
             self.weigh(value)
-            self.lines += _block(f"for {name} in {value}:", self.checks(name, annotation, depth + 1))
+            self.lines += self.checks(f"for {name} in {value}:", name, annotation, depth + 1)[0]
         else:
             self.several(value, {"": annotation}, depth)
 
@@ -196,6 +203,7 @@ class _Writer:
                     inner.lines += [f"{what}.append({one})" for one in found]
             self.lines += _block(f"for {name} in {holder}{values}:", inner.lines)
             self.optional += _block(f"for {name} in {value}{values}:", inner.optional)
+            self.rules += _block(f"for {name} in {value}{values}:", inner.rules)
         if self._weighed:
             items = f"{each} * len({holder}) + " if each else ""
             self.lines.append(f"size += {items}(1 if len({holder}) < 16 else 3)")
@@ -208,7 +216,9 @@ class _Writer:
         for part in parts:
             bare, _, _ = strip(part)
             kind = self.name(get_origin(bare) or bare)
-            self.lines += _block(f"if type({value}) is {kind}:", self.checks(value, part, depth))
+            lines, rules = self.checks(f"if type({value}) is {kind}:", value, part, depth)
+            self.lines += lines
+            self.rules += rules
 
 
 def _start(kind: type[msgspec.Struct]) -> bytes:
