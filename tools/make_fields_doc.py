@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Write docs/protocol/fields.md (every member of every message) and docs/protocol/tables.md (types, errors, versions,
-states), both from the code, so that they cannot say anything else than it does. `--check` writes nothing and fails if a
-file is not what would be written."""
+"""Write docs/protocol/fields.md (grammars, every member of every message) and docs/protocol/tables.md (types, labels,
+errors, versions, states), both from the code, so that they cannot say anything else than it does. `--check` writes
+nothing and fails if a file is not what would be written."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from types import UnionType
@@ -15,7 +15,8 @@ import msgspec
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from norc_actors.protocol import (  # noqa: E402 - after the path is set
+from norc_actors.crypto.labels import KDF_LABELS, SIGN_LABELS  # noqa: E402 - after the path is set
+from norc_actors.protocol import (  # noqa: E402
     messages,
     registry,
     sealed,
@@ -35,6 +36,7 @@ from norc_actors.protocol.schema import (  # noqa: E402
     SignedMap,
     Unit,
     Variant,
+    rule_of,
     strip,
     type_name,
 )
@@ -46,13 +48,16 @@ BIG = 2**32
 
 FIELDS_HEAD = """# Fields of every message
 
-Every message has `type` besides. *Optional* members are absent, never null; unknown members are kept. Lists and maps
-have at most 4096 entries, integers lie within ±(2⁵³−1), a message is at most 16 deep and has at most 65,536 lists and
-maps. A member that is a *map as received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
-*Since* is the first version of its protocol (NORC-C, NORC-F, NORC-T) that has a member. *Signed* says whether a change
-of it breaks the signature that is named, which stands in the map itself or beside it; what a message's own signature
-does not cover, the sealed frame or the batch around it does.
-A struct's rules between members (“a hybrid suite has its hybrid part, and only then”) stand in its source.
+A map whose section begins with a name and a code is a message and has `type` besides, that name, wherever it stands.
+*Optional* members are absent, never null; unknown members are kept. Lists and maps have at most 4096 entries,
+integers lie within ±(2⁵³−1) and are not negative unless said, a message is at most 16 deep; `text` and `bytes`
+without a length are bounded by the frame alone, lengths of text are in characters. A member that is a *map as
+received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
+*Since* is the first version of its protocol (NORC-C, NORC-F, NORC-T) that has a member. *Signed* says whether a
+change of it breaks the signature that is named, which stands in the map itself or beside it; what a message's own
+signature does not cover, the sealed frame or the batch around it does. What exactly is signed:
+[values](values.md#signatures) and the pages that it leads to. What breaks a *rule* under a table is malformed, like a
+member of another type.
 
 """
 TABLES_HEAD = """# Tables of the protocol
@@ -122,6 +127,36 @@ def _link(name: str) -> str:
     return f"[{name}](#{name.lower()})"
 
 
+def _grammars(kinds: Iterable[type[Map]]) -> str:
+    """Every grammar that a member's type names, as a regular expression that has to match the whole text."""
+    found = {mark.name: mark.regex.pattern for kind in kinds for mark in _marks(kind) if isinstance(mark, Pattern)}
+    rows = ["| Type | Regular expression, of the whole text |", "|---|---|"]
+    rows += [
+        f"| {name} | `{_escaped(regex)}` |" for name, regex in sorted(found.items(), key=lambda item: item[0].lower())
+    ]
+    words = "`\\Z` is the end of the text. A user_id's second half is the user's home server.\n\n"
+    return "## Grammars\n\n" + words + "\n".join(rows) + "\n\n"
+
+
+def _marks(kind: type[Map]) -> Iterator[object]:
+    """All marks in the annotations of a struct, nested ones too."""
+    waiting = list(get_type_hints(kind, include_extras=True).values())
+    while waiting:
+        bare, marks, _ = strip(waiting.pop())
+        yield from marks
+        waiting += get_args(bare) if get_origin(bare) is not Literal else ()
+
+
+def _escaped(regex: str) -> str:
+    """For a cell of a table."""
+    return regex.replace("|", "\\|")
+
+
+def _rule(kind: type[Map]) -> str:
+    rule = rule_of(kind)
+    return f"\nRule: {rule}\n" if rule else ""
+
+
 def _members(kind: type[Map]) -> str:
     rows = ["| Member | Type | Required | Since | Signed |", "|---|---|---|---|---|"]
     hints = get_type_hints(kind, include_extras=True)
@@ -157,11 +192,11 @@ def _section(kind: type[Map]) -> str:
     name = type_name(kind)
     summary = " ".join((kind.__doc__ or "").split())
     if name is None:
-        return f"### {kind.__name__}\n\n{summary}{_label(kind)}\n\n{_members(kind)}\n"
+        return f"### {kind.__name__}\n\n{summary}{_label(kind)}\n\n{_members(kind)}\n{_rule(kind)}"
     if issubclass(kind, Variant):
-        return f"### {kind.__name__}\n\nMap with `type` {name}. {summary}\n\n{_members(kind)}\n"
+        return f"### {kind.__name__}\n\nMap with `type` {name}. {summary}\n\n{_members(kind)}\n{_rule(kind)}"
     title = f"### {kind.__name__}\n\n`{name}`, {registry.CODES[name]:02X}. "
-    return f"{title}{summary}{_label(kind)}\n\n{_members(kind)}\n"
+    return f"{title}{summary}{_label(kind)}\n\n{_members(kind)}\n{_rule(kind)}"
 
 
 def _label(kind: type[Map]) -> str:
@@ -172,7 +207,7 @@ def _label(kind: type[Map]) -> str:
 def fields() -> str:
     """The text of fields.md."""
     kinds = sorted(_structs(), key=lambda kind: (kind.__module__, kind.__name__))
-    text = MADE + FIELDS_HEAD
+    text = MADE + FIELDS_HEAD + _grammars(kinds)
     for module, group in groupby(kinds, key=lambda kind: kind.__module__):
         doc = (sys.modules[module].__doc__ or "").strip().splitlines()[0]
         members = sorted(group, key=lambda kind: (issubclass(kind, Message), kind.__name__))
@@ -187,6 +222,18 @@ def _types() -> str:
         note = "not served yet: refused with 3004" if code in states.NOT_SERVED else ""
         rows.append(f"| {code:02X} | {registry.NAMES[code]} | {linked} | {note} |")
     return "## Types\n\n" + "\n".join(rows) + "\n\n"
+
+
+def _labels() -> str:
+    trust = [f"`{label}`" for label in sorted(SIGN_LABELS) if label.startswith("trust-")]
+    rest = [f"`{label}`" for label in sorted(SIGN_LABELS) if not label.startswith("trust-")]
+    derived = [f"`{label.decode()}`" for label in sorted(KDF_LABELS)]
+    return (
+        "## Labels\n\nOf [signatures](values.md#signatures), `norc:` before them and a zero byte after: "
+        f"{' · '.join(rest)}; between servers about trust {' · '.join(trust)}.\n\n"
+        f"How the `info` of a key derivation begins: {' · '.join(derived)} "
+        "(`norc:profile:v1`: a device's own file).\n\n"
+    )
 
 
 def _errors() -> str:
@@ -251,7 +298,7 @@ def _rekey() -> str:
 
 def tables() -> str:
     """The text of tables.md."""
-    return MADE + TABLES_HEAD + _types() + _errors() + _versions() + _states() + _rekey()
+    return MADE + TABLES_HEAD + _types() + _labels() + _errors() + _versions() + _states() + _rekey()
 
 
 def main() -> int:

@@ -7,9 +7,11 @@ from types import ModuleType
 
 import pytest
 
+from norc_actors import limits
+from norc_actors.crypto.labels import KDF_LABELS, SIGN_LABELS
 from norc_actors.protocol import messages
 from norc_actors.protocol.registry import NAMES
-from norc_actors.protocol.schema import Map
+from norc_actors.protocol.schema import Map, rule_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "protocol"
@@ -46,7 +48,75 @@ def test_every_type_is_in_the_table(tool: ModuleType) -> None:
         assert f"| {code:02X} | {name} |" in text
 
 
-def test_links_of_the_overview_lead_somewhere() -> None:
+def written(page: Path) -> str:
+    """A page without its code, in which a bracket is no link."""
+    return re.sub(
+        r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    )
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which a page's headings are linked to."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
     for page in FOLDER.glob("*.md"):
-        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", written(page)):
+            leads_to = page.parent / target if target else page
+            assert leads_to.exists(), f"{page.name}: {target}"
+            if anchor:
+                assert anchor in anchors(leads_to), f"{page.name}: {target}#{anchor}"
+
+
+# --- The pages that people wrote ---
+
+
+@pytest.fixture(scope="module")
+def pages() -> str:
+    """The hand-written pages of formulas."""
+    names = ("values", "connection", "devices", "messages", "federation")
+    return "\n".join((FOLDER / f"{name}.md").read_text("utf-8") for name in names)
+
+
+def test_every_label_stands_in_a_formula(pages: str) -> None:
+    trust = {f"trust-{kind}" for kind in ("proof", "cert", "crl")}
+    for label in SIGN_LABELS:
+        if not label.startswith("trust-") or label.removesuffix(":v1") in trust:
+            assert re.search(rf"[\"`(]{label}", pages), label
+    for info in KDF_LABELS - {b"norc:profile:v1"}:
+        assert f'"{info.decode()}"' in pages, info
+    for prefix in ("commit", "nonce", "fingerprint", "pow", "device-code", "escrow", "audit:genesis", "audit:user"):
+        assert f'"norc:{prefix}:v1"' in pages, prefix
+
+
+def test_every_departure_has_its_row() -> None:
+    rows = re.findall(r"^\| D-(\d+) \|", (FOLDER / "departures.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(map(int, rows)) == list(range(1, 49))
+
+
+def test_departures_named_elsewhere_are_among_them(pages: str) -> None:
+    assert {int(number) for number in re.findall(r"\bD-(\d+)", pages)} <= set(range(1, 49))
+
+
+def test_the_table_of_rates_says_what_the_limits_say(pages: str) -> None:
+    for words in (
+        f"| unauthenticated connections per source address | {limits.UNAUTHENTICATED_PER_SOURCE};",
+        f"| {limits.HANDSHAKE_SECONDS:g} s each;",
+        f"| `message_send` per device | {limits.MESSAGES_PER_MINUTE} a minute, {limits.MESSAGES_BURST} at once: 6001 |",
+        f"| `key_request` per device | {limits.KEY_LOOKUPS_PER_MINUTE} a minute and at once: 6004 |",
+        f"| registrations per source address | {limits.REGISTRATIONS_PER_HOUR} an hour: 6005 |",
+        f"unanswered | {limits.SUBMISSION_WINDOW};",
+        f"unacknowledged | {limits.DELIVERY_WINDOW};",
+    ):
+        assert words in pages, words
+
+
+def test_every_rule_between_members_is_written_down() -> None:
+    rules = {
+        name: rule_of(getattr(messages, name)) for name in messages.__all__ if "_rule" in vars(getattr(messages, name))
+    }
+    assert len(rules) > 20
+    assert all(rule.endswith(".") for rule in rules.values()), rules

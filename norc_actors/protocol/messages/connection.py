@@ -55,6 +55,7 @@ class ConnectionRequest(Message, frozen=True, kw_only=True, omit_defaults=True, 
     max_frame: MaxFrame
 
     def _rule(self) -> None:
+        """`pq_public_key` goes with a hybrid suite in `cipher_suites`, and only then."""
         if (self.pq_public_key is not None) != (not HYBRID_SUITES.isdisjoint(self.cipher_suites)):
             raise malformed("ConnectionRequest.pq_public_key goes with a hybrid suite in the list, and only then")
 
@@ -82,6 +83,7 @@ class ConnectionAccepted(Message, frozen=True, kw_only=True, omit_defaults=True,
     signature: Signature
 
     def _rule(self) -> None:
+        """`pq_ciphertext` goes with a hybrid `cipher_suite`, and only then."""
         if (self.pq_ciphertext is not None) != (self.cipher_suite in HYBRID_SUITES):
             raise malformed("ConnectionAccepted.pq_ciphertext goes with a hybrid suite, and only then")
 
@@ -97,7 +99,7 @@ class VersionConfirmation(Message, frozen=True, kw_only=True, omit_defaults=True
 
 
 class AuthRequest(Message, frozen=True, kw_only=True, omit_defaults=True, tag="auth_request"):
-    """A device proves itself; what the signature covers stands in `auth.py`."""
+    """A device proves itself: the signature covers transcript and challenge of the connection too."""
 
     user_id: User
     device_id: DeviceUuid
@@ -138,7 +140,7 @@ class Pong(Message, frozen=True, kw_only=True, omit_defaults=True, tag="pong"):
 
 
 class SessionRekey(Message, frozen=True, kw_only=True, omit_defaults=True, tag="session_rekey"):
-    """Renews the keys of the connection (section 4); made and read by `sealed.py` alone."""
+    """Renews the keys of the connection (section 4); the application never sees it."""
 
     mode: Literal["update", "dh", "dh_done"]
     ephemeral_public_key: Bytes32 | None = None
@@ -146,6 +148,8 @@ class SessionRekey(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
     pq_ciphertext: KemCiphertext | None = None
 
     def _rule(self) -> None:
+        """Key material goes with mode `dh` alone, which always has `ephemeral_public_key`; at most one of the `pq_`
+        members."""
         if (self.mode == "dh") != (self.ephemeral_public_key is not None):
             raise malformed("SessionRekey.ephemeral_public_key goes with dh, and only then")
         if self.mode != "dh" and (self.pq_public_key is not None or self.pq_ciphertext is not None):
@@ -179,7 +183,7 @@ class Extension(Message, frozen=True, kw_only=True, omit_defaults=True, tag="ext
 
 
 class ErrorMessage(Message, frozen=True, kw_only=True, omit_defaults=True, tag="error"):
-    """A refusal; build it with `of`, so that only safe texts leave."""
+    """A refusal. Its text is fixed by its code (`of`), so that nothing else leaves."""
 
     error_code: Annotated[int, Range(0, MAX_INTEGER)]
     error_category: Category

@@ -53,6 +53,7 @@ class State(Map, frozen=True, kw_only=True, omit_defaults=True):
     settings: Settings
 
     def _rule(self) -> None:
+        """`prev_state_hash` is absent in epoch 1, and only there; `members` are sorted by user_id, none twice."""
         if (self.epoch == 1) != (self.prev_state_hash is None):
             raise malformed("State.prev_state_hash is absent in the first epoch, and only there")
         if any(a.user_id >= b.user_id for a, b in pairwise(self.members)):
@@ -70,6 +71,7 @@ class ConversationCreate(Message, frozen=True, kw_only=True, omit_defaults=True,
     signature: Signature
 
     def _rule(self) -> None:
+        """`conversation_type` and `conversation_id` are the state's."""
         if self.state.get("type") != self.conversation_type:
             raise malformed("ConversationCreate.conversation_type is the state's type")
         _check_id(self.state, self.conversation_id)
@@ -85,6 +87,7 @@ class ConversationUpdate(Message, frozen=True, kw_only=True, omit_defaults=True,
     signature: Signature
 
     def _rule(self) -> None:
+        """`conversation_id` is the state's."""
         _check_id(self.state, self.conversation_id)
 
 
@@ -98,6 +101,7 @@ class ConversationState(Message, frozen=True, kw_only=True, omit_defaults=True, 
     signature: Signature
 
     def _rule(self) -> None:
+        """`conversation_id` is the state's."""
         _check_id(self.state, self.conversation_id)
 
 

@@ -60,6 +60,7 @@ class Record(Map, frozen=True, kw_only=True, omit_defaults=True):
     not_after: Seconds
 
     def _rule(self) -> None:
+        """`public_key` has the length of its `key_algorithm`; `not_after` lies after `not_before`."""
         check_key(type(self).__name__, self.public_key, self.key_algorithm)
         if self.not_after <= self.not_before:
             raise malformed(f"{type(self).__name__} ends before it begins")
@@ -143,6 +144,7 @@ class OtherKey(Map, frozen=True, kw_only=True, omit_defaults=True):
     key_algorithm: KeyAlgorithm
 
     def _rule(self) -> None:
+        """`public_key` has the length of its `key_algorithm`."""
         check_key("OtherKey", self.public_key, self.key_algorithm)
 
 
@@ -194,6 +196,7 @@ class DeviceRegister(Message, frozen=True, kw_only=True, omit_defaults=True, tag
     device_info: DeviceInfo
 
     def _rule(self) -> None:
+        """As in Record; `user_key` goes with `user_device_signature`, `replaces` with `rotation_signatures`."""
         check_key("DeviceRegister", self.public_key, self.key_algorithm)
         if self.not_after <= self.not_before:
             raise malformed("DeviceRegister ends before it begins")

@@ -63,6 +63,7 @@ class FederationHello(Message, frozen=True, kw_only=True, omit_defaults=True, ta
     max_frame: MaxFrame
 
     def _rule(self) -> None:
+        """`pq_public_key` goes with a hybrid suite in `cipher_suites`, and only then."""
         if (self.pq_public_key is not None) != (not HYBRID_SUITES.isdisjoint(self.cipher_suites)):
             raise malformed("FederationHello.pq_public_key goes with a hybrid suite in the list, and only then")
 
@@ -86,6 +87,7 @@ class FederationHelloResponse(Message, frozen=True, kw_only=True, omit_defaults=
     max_frame: MaxFrame
 
     def _rule(self) -> None:
+        """`pq_ciphertext` goes with a hybrid `cipher_suite`, and only then."""
         if (self.pq_ciphertext is not None) != (self.cipher_suite in HYBRID_SUITES):
             raise malformed("FederationHelloResponse.pq_ciphertext goes with a hybrid suite, and only then")
 
@@ -165,7 +167,7 @@ class RateLimitExceeded(Message, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class FederationError(Message, frozen=True, kw_only=True, omit_defaults=True, tag="federation_error"):
-    """A refusal between servers; build it with `of`, so that only safe texts leave."""
+    """A refusal between servers. Its text is fixed by its code (`of`), so that nothing else leaves."""
 
     request_id: Uuid
     error_code: Annotated[int, Range(0, MAX_INTEGER)]

@@ -45,6 +45,7 @@ class FileManifest(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
     classification: Classification
 
     def _rule(self) -> None:
+        """`total` is max(1, ⌈`size` / `chunk_size`⌉)."""
         if self.total != max(1, -(-self.size // self.chunk_size)):
             raise malformed("FileManifest.total is not what size and chunk_size give")
 
@@ -75,6 +76,7 @@ class FileChunkAck(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
     received: tuple[Span, ...]
 
     def _rule(self) -> None:
+        """Spans of `received` rise, do not overlap, and end where they begin or later."""
         if any(first > last for first, last in self.received):
             raise malformed("FileChunkAck.received has a span that ends before it begins")
         if any(before[1] >= after[0] for before, after in pairwise(self.received)):

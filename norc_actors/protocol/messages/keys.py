@@ -80,6 +80,7 @@ class SessionOpening(Message, frozen=True, kw_only=True, omit_defaults=True, tag
     signature: Signature
 
     def _rule(self) -> None:
+        """`pq_ciphertext` goes with a hybrid `suite`, and only then."""
         if (self.pq_ciphertext is not None) != (self.suite in HYBRID_SUITES):
             raise malformed("SessionOpening.pq_ciphertext goes with a hybrid suite, and only then")
 

@@ -76,6 +76,7 @@ class MessageReceived1(Message, frozen=True, kw_only=True, omit_defaults=True, t
     accepted_at: Seconds
 
     def _rule(self) -> None:
+        """`encrypted_content` has one entry."""
         if len(self.encrypted_content) != 1:
             raise malformed("MessageReceived1.encrypted_content has one entry")
 
@@ -99,5 +100,6 @@ class MessageRelay1(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
     conversation_id: ConversationUuid | None = None
 
     def _rule(self) -> None:
+        """`metadata.hop_count` is the length of `route_path`."""
         if self.metadata.hop_count != len(self.route_path):
             raise malformed("MessageRelay1.metadata.hop_count is the length of route_path")

@@ -90,6 +90,7 @@ class MessageReceived(Message, frozen=True, kw_only=True, omit_defaults=True, ta
     accepted_at: Seconds
 
     def _rule(self) -> None:
+        """`encrypted_keys` has one entry."""
         if len(self.encrypted_keys) != 1:
             raise malformed("MessageReceived.encrypted_keys has one entry")
 
@@ -130,6 +131,7 @@ class Inner(Map, frozen=True, kw_only=True, omit_defaults=True):
     chain_depth: Count | None = None
 
     def _rule(self) -> None:
+        """`body` is text for `text`, and a map for every other type."""
         if (self.message_type == "text") != (type(self.body) is str):
             raise malformed("Inner.body is text for text and a map for every other type")
 

@@ -84,6 +84,8 @@ class MessageRelay(Message, frozen=True, kw_only=True, omit_defaults=True, tag="
     metadata: RelayMetadata
 
     def _rule(self) -> None:
+        """`metadata.hop_count` is the length of `route_path`, which begins with `origin_server`; `route_signatures`
+        has an entry per hop, and may be absent for one hop alone."""
         hops = len(self.route_path)
         if self.metadata.hop_count != hops:
             raise malformed("MessageRelay.metadata.hop_count is the length of route_path")

@@ -148,6 +148,7 @@ class DomainOwnership(Variant, frozen=True, kw_only=True, omit_defaults=True, ta
     expires_at: Seconds
 
     def _rule(self) -> None:
+        """`txt_record_name` is `_norc-trust-challenge.` and the domain."""
         if self.txt_record_name != TXT_PREFIX + self.domain:
             raise malformed("DomainOwnership.txt_record_name is _norc-trust-challenge.DOMAIN")
 

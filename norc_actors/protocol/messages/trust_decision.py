@@ -99,6 +99,7 @@ class TrustDecision(Message, frozen=True, kw_only=True, omit_defaults=True, tag=
     signature: Signature
 
     def _rule(self) -> None:
+        """`certificate` goes with accept and conditional, and only then."""
         if (self.certificate is None) != (self.decision == "reject"):
             raise malformed("TrustDecision.certificate goes with accept and conditional, and only then")
 
@@ -125,6 +126,7 @@ class TrustCertificate(Map, frozen=True, kw_only=True, omit_defaults=True):
     signature: Signature
 
     def _rule(self) -> None:
+        """`public_key` has the length of its `key_algorithm`; `not_after` lies after `not_before`."""
         check_key("TrustCertificate", self.public_key, self.key_algorithm)
         if self.not_after <= self.not_before:
             raise malformed("TrustCertificate ends before it begins")
@@ -155,6 +157,7 @@ class RequestedChange(Map, frozen=True, kw_only=True, omit_defaults=True):
     justification: Remark
 
     def _rule(self) -> None:
+        """Has `permission` or `parameter`, and not both."""
         if (self.permission is None) == (self.parameter is None):
             raise malformed("RequestedChange has a permission or a parameter")
 
@@ -234,5 +237,6 @@ class TrustCrl(Message, frozen=True, kw_only=True, omit_defaults=True, tag="trus
     signature: Signature
 
     def _rule(self) -> None:
+        """`next_update` lies after `this_update`."""
         if self.next_update <= self.this_update:
             raise malformed("TrustCrl.next_update is not after this_update")

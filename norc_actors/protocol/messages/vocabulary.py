@@ -64,6 +64,7 @@ class Period(Map, frozen=True, kw_only=True, omit_defaults=True):
     end_time: Annotated[int, Range(0, 2**53 - 1), Unit("s")]
 
     def _rule(self) -> None:
+        """`end_time` is not before `start_time`."""
         check_order("Period", self.start_time, self.end_time)
 
 
