@@ -39,6 +39,9 @@ BUNDLE_SECONDS = 30 * 86400
 BUNDLE_RENEW_SECONDS = 86400
 PREKEY_DRAIN_SECONDS = 86400  # old private prekeys are kept this long after the device's queue has drained
 MAX_ONE_TIME_BATCH = 100
+MAX_RECORD_BYTES = 1024  # encoded; so many that the entries of a key_response fit into the smallest frame …
+MAX_BUNDLE_BYTES = 2048  # … that a client may ask for
+MAX_ONE_TIME_BYTES = 512
 MAX_USERS_PER_KEY_REQUEST = 100
 SESSION_MESSAGES = 1000
 SESSION_SECONDS = 86400
@@ -75,7 +78,7 @@ MAX_CERTIFICATE_BYTES = 64 * 1024  # … and the size of each
 MAX_EXCHANGE_ENTRIES = 64  # challenges, conditions, attestations of one trust message
 
 # --- Delivery (section 7) and rates (section 10) ---
-MESSAGES_PER_MINUTE = 60  # per device …
+MESSAGES_PER_MINUTE = 60  # messages and all else that is stored, per device …
 MESSAGES_BURST = 120  # … and at once
 KEY_LOOKUPS_PER_MINUTE = 30  # per device
 REGISTRATIONS_PER_HOUR = 3  # per source
@@ -83,6 +86,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # all parts of one message
 SUBMISSION_WINDOW = 64  # messages of one connection on their way to the disk
 DELIVERY_WINDOW = 128  # deliveries on their way to one device, unacknowledged
 RECEIPT_WINDOW = 256  # receipts on their way to one device, unconfirmed
+PUSH_WINDOW = 64  # what else is pushed to one device, on its way to the socket; more is dropped
 RECEIPTS_BEFORE_PING = 64  # a ping asks the device to confirm this many
 
 # --- Store ---
@@ -131,7 +135,7 @@ SESSION_SWEEP_SECONDS = 60.0
 HELD_REGISTRATIONS = 1000
 MEMBERS_CACHE = 100_000  # conversations whose members the router knows
 DEVICES_CACHE = 100_000  # users whose devices the router knows
-ENTRIES_IN_A_RESPONSE = 10  # of devices, 4 KiB each at most, in one key_response
+ENTRIES_IN_A_RESPONSE = 10  # of devices, 6 KiB each at most, in one key_response
 WRITE_BATCH = 32  # messages of one connection that are written at once
 GOODBYE_SECONDS = 2.0  # for the last word to a peer that may not listen
 WORKER_MAILBOX = 1024  # more than all windows of a connection together

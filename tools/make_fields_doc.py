@@ -45,6 +45,8 @@ from norc_actors.protocol.signed import signed_as  # noqa: E402
 FOLDER = ROOT / "docs" / "protocol"
 MADE = "<!-- made by tools/make_fields_doc.py from the code; do not edit -->\n"
 BIG = 2**32
+FEDERATION = 0x70
+"""The first code of NORC-F."""
 
 FIELDS_HEAD = """# Fields of every message
 
@@ -219,9 +221,17 @@ def _types() -> str:
     rows = ["| Code | Type | Struct | |", "|---|---|---|---|"]
     for code, shapes in registry.STRUCTS.items():
         linked = ", ".join(f"[{kind.__name__}](fields.md#{kind.__name__.lower()})" for kind in shapes.all)
-        note = "not served yet: refused with 3004" if code in states.NOT_SERVED else ""
-        rows.append(f"| {code:02X} | {registry.NAMES[code]} | {linked} | {note} |")
+        rows.append(f"| {code:02X} | {registry.NAMES[code]} | {linked} | {_where(code)} |")
     return "## Types\n\n" + "\n".join(rows) + "\n\n"
+
+
+def _where(code: int) -> str:
+    """What a client that sends a type gets, where it is not what the table of states says."""
+    if code in states.NOT_SERVED:
+        return "not served yet: refused with 3004"
+    if code in states.KNOWN or code == sealed.REKEY_CODE:
+        return ""
+    return "between servers: refused with 3004" if code >= FEDERATION else "never by itself: refused with 3004"
 
 
 def _labels() -> str:

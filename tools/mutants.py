@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("norc_actors", "supervision", "tests", "tools", "pyproject.toml")
-CRYPTO, PROTOCOL = "norc_actors/crypto", "norc_actors/protocol"
+CRYPTO, PROTOCOL, ACTORS = "norc_actors/crypto", "norc_actors/protocol", "norc_actors/actors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,9 @@ def _rows(file: str, *rows: tuple[str, str, str, str]) -> list[Defence]:
 THREATS, ATTACKS = "tests/protocol/test_threats.py", "tests/protocol/test_attacks.py"
 HANDSHAKE, RELAY = "tests/protocol/test_handshake.py", "tests/protocol/test_relay.py"
 LINK, OPENING = "tests/protocol/test_federation_handshake.py", "tests/protocol/test_opening.py"
+
+NEIGHBOURS, REQUESTS = "tests/outsider/test_hostile_neighbours.py", "tests/outsider/test_hostile_requests.py"
+TAKES = "tests/protocol/test_prekeys.py::test_a_server_takes_what_a_sender_would_use_and_nothing_else"
 
 DEFENCES: list[Defence] = [
     # --- Primitives ---
@@ -275,6 +278,40 @@ DEFENCES: list[Defence] = [
         f"{PROTOCOL}/audit_chain.py",
         ("entries are chained", "    return blake3(prev_hash + entry)", "    return blake3(entry)",
          "tests/protocol/test_audit_chain.py tests/protocol/test_federation_formulas.py::test_audit"),
+    ),
+    # --- What one device may do to others at the same server ---
+    *_rows(
+        f"{PROTOCOL}/prekeys.py",
+        ("a server takes bundles in force alone", "            _check_bundle(typed, record.user_id, record.device_id, now)",
+         "            pass", TAKES),
+        ("a server takes usable bundles alone", "            _check_agreement(typed, record)", "            pass", TAKES),
+        ("papers are no longer than an entry may be", "    if len(encode_map(signed)) > most:", "    if False:", TAKES),
+    ),
+    *_rows(
+        f"{PROTOCOL}/devices.py",
+        ("records are no longer than an entry may be", "    if len(encode(record)) > MAX_RECORD_BYTES:", "    if False:",
+         f"{NEIGHBOURS}::test_a_record_as_long_as_a_frame"),
+    ),
+    *_rows(
+        f"{ACTORS}/connections/outlet.py",
+        ("pushes are bounded", "        if self.pushes >= limits.PUSH_WINDOW:", "        if False:",
+         f"{NEIGHBOURS}::test_a_flood_of_questions_ends_nobody_elses_connection"),
+    ),
+    *_rows(
+        f"{ACTORS}/connections/connection_worker.py",
+        ("what a device does not take is not in its way", "        if channel.fits(len(received)):", "        if True:",
+         f"{NEIGHBOURS}::test_messages_that_one_device_does_not_take_are_not_in_its_way"),
+    ),
+    *_rows(
+        f"{ACTORS}/messages/message_router.py",
+        ("what nobody could take is not accepted",
+         "        if longest(payload, deliveries) + TAG_BYTES > limits.DEFAULT_MAX_FRAME:", "        if False:",
+         f"{NEIGHBOURS}::test_a_message_that_no_device_could_take"),
+    ),
+    *_rows(
+        f"{ACTORS}/crypto/session_manager.py",
+        ("a budget outlives its connection", "        budget = self._budgets.get(request.device_id)", "        budget = None",
+         f"{REQUESTS}::test_rates_hold_across_connections"),
     ),
 ]  # fmt: skip
 

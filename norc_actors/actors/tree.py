@@ -118,7 +118,10 @@ def crypto(parts: Parts) -> ChildSpec:
                 random=door.random,
             ),
         ),
-        _worker(names.SESSION_MANAGER, lambda: SessionManager(clock=door.clock, random=door.random)),
+        _worker(
+            names.SESSION_MANAGER,
+            lambda: SessionManager(rates=door.rates, clock=door.clock, random=door.random),
+        ),
     ]
     return _supervisor("crypto", "one_for_one", children)
 

@@ -48,6 +48,15 @@ def x25519(private_key: bytes, public_key: bytes) -> bytes:
         raise BadKeyError("X25519 with a small-order point") from error
 
 
+_ANY_PRIVATE = bytes(31) + b"\x01"
+"""To try a public key with; nothing is ever agreed under it."""
+
+
+def check_x25519(public_key: bytes) -> None:
+    """`BadKeyError` for a public key that no agreement works with (another length, a point of small order)."""
+    x25519(_ANY_PRIVATE, public_key)
+
+
 def mlkem_seed(random: Random) -> bytes:
     """A fresh ML-KEM-768 private key as its 64-byte seed."""
     return random(MLKEM_SEED_BYTES)

@@ -9,7 +9,7 @@ Rules
 - A message that is too long for a frame comes in parts (`more`); `Parts` joins their entries before anything is judged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from struct import Struct
 
@@ -35,6 +35,8 @@ _BEFORE_WRAP = (
 )  # fmt: skip
 _WRAPS = "encrypted_keys"
 _EMPTY_WRAPS = b"\xaeencrypted_keys\x80"
+_DEVICE_KEY = b"\xd9\x24"  # of the text that a device_id is
+_DEVICE_BYTES = 36
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -130,7 +132,14 @@ class _Shared(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type",
 def with_wrap(shared: bytes, device: DeviceId, wrap: bytes) -> bytes:
     """The encoded `message_received` for one device: `shared` with the device's encoded wrap in its place."""
     offset = _OFFSET.unpack_from(shared)[0] + _OFFSET.size
-    return b"".join((shared[_OFFSET.size : offset], b"\x81\xd9\x24", device.encode(), wrap, shared[offset + 1 :]))
+    return b"".join((shared[_OFFSET.size : offset], b"\x81", _DEVICE_KEY, device.encode(), wrap, shared[offset + 1 :]))
+
+
+def longest(shared: bytes, wraps: Iterable[tuple[DeviceId, bytes]]) -> int:
+    """How many bytes the longest `message_received` of these wraps has."""
+    return (
+        len(shared) - _OFFSET.size + len(_DEVICE_KEY) + _DEVICE_BYTES + max((len(wrap) for _, wrap in wraps), default=0)
+    )
 
 
 def wraps_of(received: Received[MessageSend]) -> tuple[tuple[DeviceId, bytes], ...]:
@@ -158,14 +167,15 @@ class Parts:
         message = received.message
         if self._first is None and not message.more:
             return received
-        self._bytes += len(received.data)
-        if self._bytes > limits.MAX_MESSAGE_BYTES:
+        first, size = self._first, self._bytes + len(received.data)
+        self._first, self._bytes = None, 0  # what is refused leaves nothing behind
+        if size > limits.MAX_MESSAGE_BYTES:
             raise ProtocolError(Code.TOO_LARGE, "the parts of a message")
-        self._first = received if self._first is None else _joined(self._first, received)
-        if message.more:
-            return None
-        whole, self._first, self._bytes = self._first, None, 0
-        return whole
+        whole = received if first is None else _joined(first, received)
+        if not message.more:
+            return whole
+        self._first, self._bytes = whole, size
+        return None
 
     @property
     def waiting_for(self) -> MessageId | None:

@@ -25,13 +25,14 @@ from norc_actors.crypto.signatures import Signer, algorithm_of, verify
 from norc_actors.crypto.suites import SUITES
 from norc_actors.limits import (
     KEY_OVERLAP_SECONDS,
+    MAX_RECORD_BYTES,
     RECORD_RENEW_SECONDS,
     RECORD_SECONDS,
     RECORD_SKEW_SECONDS,
 )
 
 from .canonical import canonical
-from .codec import convert
+from .codec import convert, encode
 from .errors import ProtocolError
 from .messages import DeviceCertificate, Entry, OlderRecord, Record, UserRotation
 from .schema import SignedMap
@@ -122,13 +123,15 @@ def verify_record(user_key: bytes, record: SignedMap, signature: bytes) -> Recor
 
 def check_new_record(record: Record, now: int) -> None:
     """What a home server asks of a record that it is to certify: `RecordRefusedError` unless it is in force now, lives
-    ≤ 180 days, and names a suite that we know."""
+    ≤ 180 days, names a suite that we know, and is no longer than an entry may be."""
     if not record.not_before - RECORD_SKEW_SECONDS <= now < record.not_after:
         raise RecordRefusedError("the record is not in force now")
     if record.not_after - record.not_before > RECORD_SECONDS:
         raise RecordRefusedError("a record lives 180 days at most")
     if not SUITES.keys() & set(record.e2e_suites):
         raise RecordRefusedError("no suite of the record is known here")
+    if len(encode(record)) > MAX_RECORD_BYTES:
+        raise RecordRefusedError(f"a record has {MAX_RECORD_BYTES} bytes at most")
 
 
 def make_certificate(server_key: Signer, issuer: str, serial: int, record: SignedMap) -> SignedMap:

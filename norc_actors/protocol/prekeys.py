@@ -5,6 +5,8 @@ Rules
   (`prekey:v1`). Ids are never used twice by a device. `mlkem768` only if the device lists a hybrid suite.
 - A sender opens a session only with a bundle fresh from the answer that brought it, never with a stored one: the caller
   passes on what it just received and keeps nothing.
+- A home server takes only what a sender would use (`verify_upload`): one useless bundle would keep everybody from
+  writing to its device, and to every conversation that its user is in (decision 053).
 - Private halves (`BundleSecret`, `OneTimeSecret`) live in the device's own state alone. A one-time half goes in the
   transaction that accepts the session; a bundle's half once a newer bundle stands, the queue has drained and 24 h
   passed.
@@ -15,21 +17,25 @@ from dataclasses import dataclass
 from typing import cast
 
 from norc_actors.crypto import kem
-from norc_actors.crypto.errors import BadSignatureError
+from norc_actors.crypto.errors import BadKeyError, BadSignatureError
 from norc_actors.crypto.signatures import Signer, verify
+from norc_actors.crypto.suites import SUITES
 from norc_actors.ids import Random
 from norc_actors.limits import (
     BUNDLE_RENEW_SECONDS,
     BUNDLE_SECONDS,
+    MAX_BUNDLE_BYTES,
     MAX_ONE_TIME_BATCH,
+    MAX_ONE_TIME_BYTES,
     PREKEY_DRAIN_SECONDS,
     RECORD_SKEW_SECONDS,
 )
 
 from .canonical import Value, canonical
-from .codec import convert
+from .codec import convert, encode_map
 from .devices import Device
-from .messages import Bundle, OneTimeKey
+from .errors import ProtocolError
+from .messages import Bundle, OneTimeKey, Record
 from .schema import SignedMap
 
 
@@ -121,16 +127,20 @@ def verify_bundle(device: Device, bundle: SignedMap, now: int) -> Bundle:
     Signed by the device's current key, or by one in its rotation overlap.
     """
     typed = convert(bundle, Bundle)
-    if (typed.user_id, typed.device_id) != (device.user_id, device.device_id):
-        raise PrekeyRefusedError("a bundle of another device")
-    if not typed.not_before - RECORD_SKEW_SECONDS <= now < typed.not_after:
-        raise PrekeyRefusedError("the bundle is not in force now")
-    if typed.not_after - typed.not_before > BUNDLE_SECONDS:
-        raise PrekeyRefusedError("a bundle lives 30 days at most")
+    _check_bundle(typed, device.user_id, device.device_id, now)
     if typed.mlkem768 is not None and not device.hybrid:
         raise PrekeyRefusedError("mlkem768 of a device without a hybrid suite")
     _verify_by_device(device, bundle, typed.signature, now)
     return typed
+
+
+def _check_bundle(bundle: Bundle, user_id: str, device_id: str, now: int) -> None:
+    if (bundle.user_id, bundle.device_id) != (user_id, device_id):
+        raise PrekeyRefusedError("a bundle of another device")
+    if not bundle.not_before - RECORD_SKEW_SECONDS <= now < bundle.not_after:
+        raise PrekeyRefusedError("the bundle is not in force now")
+    if bundle.not_after - bundle.not_before > BUNDLE_SECONDS:
+        raise PrekeyRefusedError("a bundle lives 30 days at most")
 
 
 def verify_one_time(device: Device, one_time: SignedMap, now: int) -> OneTimeKey:
@@ -140,23 +150,45 @@ def verify_one_time(device: Device, one_time: SignedMap, now: int) -> OneTimeKey
     return typed
 
 
-def verify_upload(public_key: bytes, bundle: SignedMap | None, one_time: Sequence[SignedMap]) -> None:
-    """What a home server checks of a `prekey_upload` from a device with this key: every signature, and no id twice."""
-    ids = [convert(key, OneTimeKey).one_time_id for key in one_time]
-    if len(set(ids)) != len(ids) or len(ids) > MAX_ONE_TIME_BATCH:
-        raise PrekeyRefusedError("one-time ids repeat, or are more than 100")
-    for signed in (*one_time, *([bundle] if bundle is not None else [])):
-        signature = signed.get("signature")
-        try:
-            verify(public_key, "prekey:v1", canonical(signed, ("signature",)), _bytes(signature))
-        except BadSignatureError as error:
-            raise PrekeyRefusedError("not signed by the device") from error
+def verify_upload(record: Record, bundle: SignedMap | None, one_time: Sequence[SignedMap], now: int) -> int:
+    """What a home server checks of a `prekey_upload` from the device of this record: all that a sender will check, no
+    id twice, and the sizes. The bundle's `not_after` (0 without one), or `PrekeyRefusedError`: nothing is taken."""
+    not_after = 0
+    try:
+        if bundle is not None:
+            typed = convert(bundle, Bundle)
+            _check_bundle(typed, record.user_id, record.device_id, now)
+            _check_agreement(typed, record)
+            _verify_by_key(record.public_key, bundle, typed.signature, MAX_BUNDLE_BYTES)
+            not_after = typed.not_after
+        keys = [convert(key, OneTimeKey) for key in one_time]
+        if len({key.one_time_id for key in keys}) != len(keys) or len(keys) > MAX_ONE_TIME_BATCH:
+            raise PrekeyRefusedError("one-time ids repeat, or are more than 100")
+        for key, signed in zip(keys, one_time, strict=True):
+            kem.check_x25519(key.x25519)
+            _verify_by_key(record.public_key, signed, key.signature, MAX_ONE_TIME_BYTES)
+    except (ProtocolError, BadKeyError) as error:
+        raise PrekeyRefusedError(f"malformed, or no usable key: {error}") from error
+    return not_after
 
 
-def _bytes(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise PrekeyRefusedError("a signature is bytes")
-    return value
+def _check_agreement(bundle: Bundle, record: Record) -> None:
+    """That a session can be opened with the bundle, in the best suite of the device too."""
+    hybrid = any(name in SUITES and SUITES[name].hybrid for name in record.e2e_suites)
+    if (bundle.mlkem768 is not None) != hybrid:
+        raise PrekeyRefusedError("mlkem768 goes with a hybrid suite in the record, and only then")
+    kem.check_x25519(bundle.x25519)
+    if bundle.mlkem768 is not None:
+        kem.check_mlkem_public(bundle.mlkem768)
+
+
+def _verify_by_key(public_key: bytes, signed: SignedMap, signature: bytes, most: int) -> None:
+    if len(encode_map(signed)) > most:
+        raise PrekeyRefusedError(f"longer than {most} bytes")
+    try:
+        verify(public_key, "prekey:v1", canonical(signed, ("signature",)), signature)
+    except BadSignatureError as error:
+        raise PrekeyRefusedError("not signed by the device") from error
 
 
 def _verify_by_device(device: Device, signed: SignedMap, signature: bytes, now: int) -> None:

@@ -73,7 +73,7 @@ NOT_SERVED: frozenset[int] = frozenset(
     for name in (
         "presence_update", "presence_subscribe", "presence_notification", "file_upload_request", "file_chunk",
         "file_chunk_ack", "file_upload_complete", "file_download_request", "call_invite", "call_response",
-        "call_update", "call_end",
+        "call_update", "call_end", "conversation_join", "conversation_leave", "time_sync", "extension",
     )
 )  # fmt: skip
 """Types of the table that no end of this build serves; take a name out with the code that serves it."""

@@ -106,7 +106,11 @@ class Around(GenServer):
 def tree(device: Device, now: Callable[[], float]) -> ChildSpec:
     standing = (names.ACCOUNT_STORE, names.KEY_MANAGER, names.REGISTRAR, names.MESSAGE_STORE, names.MESSAGE_ROUTER)
     children = [ChildSpec(name, lambda: Around(device), name=name) for name in standing]
-    sessions = ChildSpec("s", lambda: SessionManager(clock=now, random=secrets.token_bytes), name=names.SESSION_MANAGER)
+    sessions = ChildSpec(
+        "s",
+        lambda: SessionManager(rates=Rates(), clock=now, random=secrets.token_bytes),
+        name=names.SESSION_MANAGER,
+    )
     workers = ChildSpec("w", DynamicSupervisor, name=names.CONNECTION_WORKERS, type="supervisor")
     return ChildSpec("root", lambda: Supervisor([*children, sessions, workers]), type="supervisor")
 

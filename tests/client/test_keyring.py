@@ -12,8 +12,9 @@ from norc_actors.client.keyring import pin_server, server_pin
 from norc_actors.client.opening import dial_for
 from norc_actors.client.records import ONE_TIME, SELF
 from norc_actors.limits import BUNDLE_RENEW_SECONDS, MAX_ONE_TIME_BATCH, ONE_TIME_REFILL, PREKEY_DRAIN_SECONDS
+from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import make_record, sign_record
-from norc_actors.protocol.messages import PrekeyStatus, PrekeyUpload
+from norc_actors.protocol.messages import PrekeyStatus, PrekeyUpload, Record
 from norc_actors.protocol.prekeys import verify_upload
 from tests.support.duo import SERVER, Peer, World
 
@@ -50,7 +51,14 @@ def test_a_bundle_that_the_server_lost_is_replaced(alice: Peer) -> None:
     assert upload is not None
     assert upload.bundle is not None
     assert upload.one_time is None
-    verify_upload(alice.engine.own.key.public_key, upload.bundle, ())
+    record = make_record(
+        alice.engine.own.user_id,
+        alice.engine.own.device_id,
+        alice.engine.own.key.public_key,
+        now=alice.engine.now(),
+        e2e_suites=alice.engine.own.e2e_suites,
+    )
+    assert verify_upload(convert(record, Record), upload.bundle, (), alice.engine.now()) == newest(alice)
 
 
 def test_a_bundle_is_renewed_daily_and_ids_never_come_twice(world: World, alice: Peer) -> None:

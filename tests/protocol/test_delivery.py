@@ -9,7 +9,16 @@ from msgspec.structs import replace as with_
 
 from norc_actors import limits
 from norc_actors.protocol.codec import Received, convert, decode_as, decode_map, encode, encode_map
-from norc_actors.protocol.delivery import Membership, Parts, judge, membership_of, shared_part, with_wrap, wraps_of
+from norc_actors.protocol.delivery import (
+    Membership,
+    Parts,
+    judge,
+    longest,
+    membership_of,
+    shared_part,
+    with_wrap,
+    wraps_of,
+)
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.messages import MessageReceived, MessageSend, Wrap
 from tests.support.vectors import section
@@ -58,6 +67,12 @@ def test_the_quick_way_and_the_strict_way_build_the_same(case: dict[str, Any], s
     for device, wrap in wraps_of(quick):
         a, b = (shared_part(m, "alice@a.example", device, 1_790_000_001) for m in (strict, quick))
         assert decode_map(with_wrap(a, device, wrap)) == decode_map(with_wrap(b, device, wrap))
+
+
+def test_the_longest_is_measured_without_building_it() -> None:
+    message = received(CASES[0])
+    shared, wraps = shared_part(message, "alice@a.example", CASES[0]["devices"][0]["device"], 5), wraps_of(message)
+    assert longest(shared, wraps) == max(len(with_wrap(shared, device, wrap)) for device, wrap in wraps)
 
 
 def test_unknown_members_survive() -> None:
@@ -113,6 +128,10 @@ def test_a_part_of_another_message_is_refused() -> None:
 
 def test_parts_beyond_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_MESSAGE_BYTES", 1000)
+    parts = Parts()
     with pytest.raises(ProtocolError) as refused:
-        Parts().add(received(CASES[0], more=True))
+        parts.add(received(CASES[0], more=True))
     assert refused.value.code is Code.TOO_LARGE
+    assert parts.waiting_for is None, "the next message is not taken for its further part"
+    whole = received(CASES[0])
+    assert parts.add(whole) is whole

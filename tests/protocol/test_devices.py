@@ -87,6 +87,9 @@ def test_what_a_server_certifies(bob):
     unknown = convert({**bob.phone().record, "e2e_suites": ["9999"]}, Record)
     with pytest.raises(RecordRefusedError):
         devices.check_new_record(unknown, NOW)
+    large = convert({**bob.phone().record, "e2e_suites": ["0101", "x" * 1000]}, Record)
+    with pytest.raises(RecordRefusedError, match="1024 bytes"):
+        devices.check_new_record(large, NOW)
 
 
 # --- Entries ---

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.protocol import enrolment
-from norc_actors.protocol.codec import decode_as, encode_map, to_map
+from norc_actors.protocol.codec import convert, decode_as, encode_map, to_map
 from norc_actors.protocol.conversations import StateRefusedError, direct_state, make_leave, verify_leave, verify_state
 from norc_actors.protocol.devices import EntryRefusedError, make_user_rotation, verify_entry, verify_user_rotation
 from norc_actors.protocol.errors import ProtocolError
-from norc_actors.protocol.messages import MessageReceived
+from norc_actors.protocol.messages import MessageReceived, Record
 from norc_actors.protocol.opening import MessageRefusedError, Opened
 from norc_actors.protocol.prekeys import PrekeyRefusedError, verify_bundle, verify_one_time, verify_upload
 from norc_actors.protocol.receipts import make_receipt, verify_receipt
@@ -99,8 +99,11 @@ READERS = {
         BOBS.entry["one_time"], lambda m: verify_one_time(BOB_DEVICE, m, NOW), (PrekeyRefusedError, ProtocolError),
     ),
     "upload": (
-        BOBS.entry["one_time"], lambda m: verify_upload(BOBS.key.public_key, None, [m]),
-        (PrekeyRefusedError, ProtocolError),
+        BOBS.entry["one_time"], lambda m: verify_upload(convert(BOBS.record, Record), None, [m], NOW),
+        PrekeyRefusedError,
+    ),
+    "uploaded bundle": (
+        BOBS.entry["bundle"], lambda m: verify_upload(convert(BOBS.record, Record), m, [], NOW), PrekeyRefusedError,
     ),
     "open": (SESSION.open, _open, OpenRefusedError),
     "unknown": (

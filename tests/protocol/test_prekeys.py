@@ -5,7 +5,9 @@ import pytest
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.protocol import prekeys
 from norc_actors.protocol.canonical import canonical
+from norc_actors.protocol.codec import convert
 from norc_actors.protocol.devices import Device, KeyPeriod
+from norc_actors.protocol.messages import Record
 from norc_actors.protocol.prekeys import BundleSecret, PrekeyRefusedError
 from tests.support.people import ALGORITHMS, NOW, Person, make_server, seeded
 from tests.support.vectors import b, cases, map_of
@@ -79,19 +81,50 @@ def test_a_revoked_or_foreign_key_signs_no_prekeys(bob):
 def test_what_a_server_takes(bob):
     phone = bob.phone()
     keys, _ = prekeys.make_one_time_keys(phone.key, 10, 100, bob.random)
-    key = phone.key.public_key
-    prekeys.verify_upload(key, phone.entry["bundle"], keys)
-    prekeys.verify_upload(key, None, keys)
+    record, bundle = convert(phone.record, Record), phone.entry["bundle"]
+    assert prekeys.verify_upload(record, bundle, keys, NOW) == bundle["not_after"]
+    assert prekeys.verify_upload(record, None, keys, NOW) == 0
     with pytest.raises(PrekeyRefusedError, match="repeat"):
-        prekeys.verify_upload(key, None, [keys[0], keys[0]])
+        prekeys.verify_upload(record, None, [keys[0], keys[0]], NOW)
     with pytest.raises(PrekeyRefusedError, match="signed"):
-        prekeys.verify_upload(key, None, [{**keys[0], "one_time_id": 9}])
-    with pytest.raises(PrekeyRefusedError, match="signed"):
-        prekeys.verify_upload(bob.phone().key.public_key, phone.entry["bundle"], [])
-    with pytest.raises(PrekeyRefusedError, match="bytes"):
-        prekeys.verify_upload(key, {**phone.entry["bundle"], "signature": "text"}, [])
+        prekeys.verify_upload(record, None, [{**keys[0], "one_time_id": 9}], NOW)
+    with pytest.raises(PrekeyRefusedError, match="another device"):
+        prekeys.verify_upload(convert(bob.phone().record, Record), bundle, [], NOW)
+    for broken in ({**bundle, "signature": "text"}, {}, {**bundle, "x25519": b""}):
+        with pytest.raises(PrekeyRefusedError, match="malformed"):
+            prekeys.verify_upload(record, broken, [], NOW)
+    with pytest.raises(PrekeyRefusedError, match="malformed"):
+        prekeys.verify_upload(record, None, [{}], NOW)
     with pytest.raises(ValueError, match="batch"):
         prekeys.make_one_time_keys(phone.key, 10, 101, bob.random)
+
+
+def test_a_server_takes_what_a_sender_would_use_and_nothing_else(bob):
+    """A bundle that nobody can open a session with would keep everybody from writing to its user."""
+    phone = bob.phone()
+    record, bundle = convert(phone.record, Record), phone.entry["bundle"]
+
+    def refused(match: str, **change):
+        changed = {name: value for name, value in {**bundle, **change}.items() if value is not None}
+        changed["signature"] = phone.key.sign("prekey:v1", canonical(changed, ("signature",)))
+        with pytest.raises(PrekeyRefusedError, match=match):
+            prekeys.verify_upload(record, changed, [], NOW)
+
+    refused("another device", user_id="eve@localhost")
+    refused("in force", not_after=NOW)
+    refused("30 days", not_after=NOW + 31 * DAY)
+    refused("hybrid", mlkem768=None)
+    refused("usable", x25519=bytes(32))
+    refused("usable", mlkem768=b"\xff" * 1184)
+    refused("longer", more=bytes(2048))
+    plain = convert({**phone.record, "e2e_suites": ["0001"]}, Record)
+    with pytest.raises(PrekeyRefusedError, match="hybrid"):
+        prekeys.verify_upload(plain, bundle, [], NOW)
+    for key, match in (({"x25519": bytes(32)}, "usable"), ({"x25519": bundle["x25519"], "more": bytes(512)}, "longer")):
+        one_time = {"one_time_id": 1, **key}
+        one_time["signature"] = phone.key.sign("prekey:v1", canonical(one_time))
+        with pytest.raises(PrekeyRefusedError, match=match):
+            prekeys.verify_upload(record, None, [one_time], NOW)
 
 
 def test_secrets_hide_and_survive(bob):

@@ -139,6 +139,7 @@ class ConnectionWorker(GenServer):
         except (ClosedError, trio.TooSlowError) as error:
             log.debug("peer gone", why=str(error))
         await self._say_goodbye()
+        await socket.close(self._closing_code)  # no channel yet, or its session is closed: nothing was said
 
     async def _converse(self, socket: WebSocket) -> None:
         channel, outlet = await self._greet(socket)
@@ -150,13 +151,12 @@ class ConnectionWorker(GenServer):
             system=self.system,
             outlet=outlet,
             router=router,
-            rates=self._door.rates,
             clock=self._door.clock,
-            send=channel.send,
+            channel=channel,
         )
         await self.system.ref(names.CLIENT_LISTENER).cast(Authenticated(self.ref))
-        await requests.welcome()
         self._outlet, self._requests, self._heard_at = outlet, requests, trio.current_time()
+        await requests.welcome()
         self.send_after(limits.PING_SECONDS, _Tick())
         self._fetch_soon()
         while True:
@@ -210,8 +210,9 @@ class ConnectionWorker(GenServer):
                 self._receipt(number, payload)
             case Settled():
                 self._settled(message)
-            case Push(message=pushed):
-                self._put(pushed)
+            case Push(outlet=outlet, received=received):
+                outlet.pushes -= 1
+                self._pushed(received)
             case Approved(success=success):
                 self._put(success)
             case _Fetch():
@@ -248,9 +249,21 @@ class ConnectionWorker(GenServer):
                 raise TypeError(f"connection_worker knows no {message!r}")
 
     def _deliver(self, message_id: MessageId, payload: bytes, wrap: bytes) -> None:
-        if self._outlet is not None:
+        """What is longer than this device takes waits for a connection that takes it, and is not in the way here."""
+        outlet, channel = self._outlet, self._channel
+        if outlet is None or channel is None:
+            return
+        received = with_wrap(payload, outlet.session.device_id, wrap)
+        if channel.fits(len(received)):
             self._unacknowledged.add(message_id)
-            self._out.append(Encoded(_RECEIVED, with_wrap(payload, self._outlet.session.device_id, wrap)))
+            self._out.append(Encoded(_RECEIVED, received))
+        else:
+            log.warning("a message is longer than its device takes", bytes=len(received))
+            outlet.messages.settle()
+
+    def _pushed(self, received: Received[Message]) -> None:
+        if self._outlet is not None:  # else it may not be said yet
+            self._out.append(Encoded(code_of(type(received.message)), received.data))
 
     def _receipt(self, number: int, payload: bytes) -> None:
         self._out.append(Encoded(_ACK, payload))
@@ -349,4 +362,10 @@ class ConnectionWorker(GenServer):
                     word.code, now=self._door.clock(), retry_after=word.retry_after, authenticated=authenticated
                 )
                 await channel.send_encoded([*self._out, Encoded(code_of(ErrorMessage), encode(error))])
-            await channel.close(_CLOSING.get(None if word is None else word.code, _POLICY), "")
+            await channel.close(self._closing_code, "")
+
+    @property
+    def _closing_code(self) -> int:
+        """The WebSocket's, by the last word."""
+        word = self._last_word
+        return _CLOSING.get(None if word is None else word.code, _POLICY)

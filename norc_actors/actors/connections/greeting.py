@@ -99,6 +99,8 @@ class Greeting:
                     )
                 case Ping(timestamp=timestamp):
                     await channel.send(Pong(timestamp=timestamp))
+                case Pong():
+                    pass
                 case other:
                     raise ProtocolError(Code.WRONG_STATE, f"{type(other).__name__} before authentication")
 

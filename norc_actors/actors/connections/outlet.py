@@ -7,8 +7,10 @@ into the worker's mailbox or leave the row to the store (`lane.py`). Nothing her
 from dataclasses import dataclass
 
 from norc_actors import limits
+from norc_actors.actors.connections.budget import Budget
 from norc_actors.actors.connections.lane import Lane
 from norc_actors.ids import DeviceId, MessageId, UserId
+from norc_actors.protocol.codec import Received
 from norc_actors.protocol.errors import Code
 from norc_actors.protocol.schema import Message, SignedMap
 from supervision import ActorRef, MailboxFull
@@ -43,9 +45,11 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A message for this device that nobody waits for; lost with the connection, the device asks again."""
+    """A message for this device, as received, that nobody waits for; lost with the connection, the device asks
+    again."""
 
-    message: Message
+    outlet: "Outlet"
+    received: Received[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,17 @@ class Session:
 
 
 class Outlet:
-    """See the module. One per authenticated connection, found through the `Directory`."""
+    """See the module. One per authenticated connection, found through the `Directory`. `budget` is the device's, and
+    outlives the connection; `pushes` are on their way to the worker."""
 
-    __slots__ = ("closing", "messages", "receipts", "ref", "session")
+    __slots__ = ("budget", "closing", "messages", "pushes", "receipts", "ref", "session")
 
-    def __init__(self, ref: ActorRef, session: Session) -> None:
+    def __init__(self, ref: ActorRef, session: Session, budget: Budget) -> None:
         self.ref = ref
         self.session = session
+        self.budget = budget
         self.closing = False
+        self.pushes = 0
         self.messages = Lane(limits.DELIVERY_WINDOW)
         self.receipts = Lane(limits.RECEIPT_WINDOW)
 
@@ -100,12 +107,13 @@ class Outlet:
         """Answer a submission of this connection; there are at most `limits.SUBMISSION_WINDOW`, so it always fits."""
         self._put(settled)
 
-    def push(self, message: Message) -> None:
-        """Hand over a message that may be lost: dropped when the mailbox is full."""
-        try:
-            self.ref.cast_nowait(Push(message))
-        except MailboxFull:
+    def push(self, received: Received[Message]) -> None:
+        """Hand over a message that may be lost: dropped when `limits.PUSH_WINDOW` are on their way, for anybody may
+        cause pushes, and they must not take the room of what cannot be dropped."""
+        if self.pushes >= limits.PUSH_WINDOW:
             return
+        self.pushes += 1
+        self._put(Push(self, received))
 
     def close(self, code: Code, retry_after: int | None = None) -> None:
         """End the connection with an error; once."""
@@ -114,7 +122,7 @@ class Outlet:
         self.closing = True
         self._put(Close(code, retry_after))
 
-    def _put(self, message: Deliver | PassReceipt | Settled | Close) -> None:
+    def _put(self, message: Deliver | PassReceipt | Settled | Push | Close) -> None:
         # The mailbox holds more than all windows together. Should it be full all the same, the connection is of no use:
         # what it missed is in the store and comes with the next one.
         try:

@@ -1,28 +1,25 @@
 """What an authenticated device may ask, one function a type (sections 5–7).
 
-Reading side of a connection: it judges what needs no other actor (type, rate, who may say what about whom), and asks
+Reading side of a connection: it judges what needs no other actor (type, budget, who may say what about whom), and asks
 the actor that owns the rest. What it asks by call it answers itself; messages and acknowledgements are cast to the
 router, whose answer comes to the connection's own mailbox. A refusal is an `error` that names the request (decision
 061).
 """
 
-from collections.abc import Awaitable, Callable
-
 import trio
 
 from norc_actors import limits
 from norc_actors.actors import names
+from norc_actors.actors.connections.channel import Channel
 from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.outlet import Outlet
 from norc_actors.actors.crypto.key_manager import Entries, EntriesOf, PrekeyStatusOf, PutPrekeys
 from norc_actors.actors.crypto.registrar import Approve, HeldFor, Revoke
 from norc_actors.actors.messages.conversations import GetState, PutState
 from norc_actors.actors.messages.message_router import DeviceAck, DevicesChanged, Submit
-from norc_actors.config import Rates
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.ids import Clock, DeviceId
 from norc_actors.protocol import messages as m
-from norc_actors.protocol.buckets import TokenBucket
 from norc_actors.protocol.codec import Received
 from norc_actors.protocol.conversations import StateRefusedError
 from norc_actors.protocol.delivery import Parts
@@ -32,30 +29,25 @@ from norc_actors.protocol.schema import Message
 from norc_actors.store.errors import AccountError, StoreRefusedError
 from supervision import ActorRef, CallTimeout, ServerDown, System
 
-Send = Callable[[Message], Awaitable[None]]
-
 
 class Requests:
     """The requests of one authenticated connection. `router` is the life of the router that it lives with."""
 
     __slots__ = (
-        "_clock", "_directory", "_lookups", "_messages", "_outlet", "_parts", "_room", "_router", "_send", "_session",
+        "_budget", "_channel", "_clock", "_directory", "_outlet", "_parts", "_room", "_router", "_send", "_session",
         "_submitted", "_system",
     )  # fmt: skip
 
-    def __init__(
-        self, *, system: System, outlet: Outlet, router: ActorRef, rates: Rates, clock: Clock, send: Send
-    ) -> None:
+    def __init__(self, *, system: System, outlet: Outlet, router: ActorRef, clock: Clock, channel: Channel) -> None:
         self._system = system
         self._directory = Directory(system)
         self._outlet = outlet
         self._session = outlet.session
         self._router = router
         self._clock = clock
-        self._send = send
-        now = clock()
-        self._messages = TokenBucket(rate=rates.messages_per_minute / 60, burst=rates.messages_burst, now=now)
-        self._lookups = TokenBucket(rate=rates.key_lookups_per_minute / 60, burst=rates.key_lookups_per_minute, now=now)
+        self._channel = channel
+        self._send = channel.send
+        self._budget = outlet.budget
         self._parts = Parts()
         self._submitted = 0
         self._room: trio.Event | None = None
@@ -64,7 +56,7 @@ class Requests:
         """What a device is told after `auth_response`: its prekeys, and who waits for its user's approval."""
         await self._send(await self._system.ref(names.KEY_MANAGER).call(PrekeyStatusOf(self._session.device_id)))
         for held in await self._system.ref(names.REGISTRAR).call(HeldFor(self._session.user_id)):
-            await self._send(held)
+            await self._channel.pass_on(held)
 
     async def handle(self, received: Received[Message]) -> None:
         """Serve one request. Raises `ProtocolError` for what ends the connection."""
@@ -97,8 +89,8 @@ class Requests:
                 await self._key_request(request)
             case m.PrekeyUpload() as upload:
                 await self._prekeys(upload)
-            case m.UnknownSession() as unknown:
-                self._unknown_session(unknown)
+            case m.UnknownSession():
+                self._unknown_session(received.narrow(m.UnknownSession))
             case m.ConversationCreate():
                 self._require("create_rooms")
                 await self._put_state(received.narrow(m.ConversationCreate))
@@ -111,7 +103,7 @@ class Requests:
                 await self._system.ref(names.REGISTRAR).call(
                     Approve(self._session.user_id, received.narrow(m.DeviceRegister))
                 )
-                await self._send(received.message)
+                await self._channel.pass_on(received)
             case m.DeviceRevoke():
                 await self._system.ref(names.REGISTRAR).call(
                     Revoke(self._session.user_id, received.narrow(m.DeviceRevoke))
@@ -122,13 +114,12 @@ class Requests:
                 raise ProtocolError(Code.WRONG_STATE, f"{type(other).__name__} from a client")
 
     async def _put_state(self, received: Received[m.ConversationCreate] | Received[m.ConversationUpdate]) -> None:
+        self._take_write()
         await self._send(await self._system.ref(names.CONVERSATIONS).call(PutState(self._session, received)))
 
     async def _submit(self, received: Received[m.MessageSend]) -> None:
         self._require("send_messages")
-        wait = self._messages.take(self._clock())
-        if wait:
-            raise ProtocolError(Code.RATE_MESSAGES, "messages", retry_after=int(wait) + 1)
+        self._take_write()
         whole = self._parts.add(received)
         if whole is not None:
             while self._submitted >= limits.SUBMISSION_WINDOW:
@@ -140,13 +131,14 @@ class Requests:
     async def _prekeys(self, upload: m.PrekeyUpload) -> None:
         """Store prekeys. With its first bundle a device becomes one that others must write to: the router learns it
         before the device does."""
+        self._take_write()
         status = await self._system.ref(names.KEY_MANAGER).call(PutPrekeys(self._session.device_id, upload))
         if upload.bundle is not None:
             await self._router.cast(DevicesChanged(self._session.user_id))
         await self._send(status)
 
     async def _key_request(self, request: m.KeyRequest) -> None:
-        wait = self._lookups.take(self._clock())
+        wait = self._budget.lookups.take(self._clock())
         if wait:
             raise ProtocolError(Code.RATE_KEY_LOOKUPS, "key look-ups", retry_after=int(wait) + 1)
         only = None if isinstance(request.device_filter, str) else frozenset(map(DeviceId, request.device_filter))
@@ -161,12 +153,22 @@ class Requests:
                 )
             )
 
-    def _unknown_session(self, unknown: m.UnknownSession) -> None:
+    def _unknown_session(self, received: Received[m.UnknownSession]) -> None:
+        """Pass it on, or drop it beyond the budget: it gets no answer in any case, and its sender asks again."""
+        unknown = received.message
         if (unknown.sender_user, unknown.sender_device) != (self._session.user_id, self._session.device_id):
             raise ProtocolError(Code.NOT_PERMITTED, "an answer in another's name")
+        if self._budget.writes.take(self._clock()):
+            return
         opener = self._directory.outlet_of(unknown.target_device)
         if opener is not None and opener.session.user_id == unknown.target_user:
-            opener.push(unknown)
+            opener.push(received)
+
+    def _take_write(self) -> None:
+        """Something will be stored for this request: `ProtocolError` 6001 beyond the device's budget."""
+        wait = self._budget.writes.take(self._clock())
+        if wait:
+            raise ProtocolError(Code.RATE_MESSAGES, "messages and what else is stored", retry_after=int(wait) + 1)
 
     def _require(self, permission: str) -> None:
         if permission not in self._session.permissions:

@@ -12,9 +12,9 @@ from norc_actors.actors.storage.account_store import Accounts
 from norc_actors.crypto.signatures import Signer
 from norc_actors.ids import Clock, DeviceId, ServerId, UserId
 from norc_actors.protocol.canonical import Value
-from norc_actors.protocol.codec import decode_map, encode_map
+from norc_actors.protocol.codec import convert, decode_map, encode_map
 from norc_actors.protocol.devices import make_certificate
-from norc_actors.protocol.messages import PrekeyStatus, PrekeyUpload
+from norc_actors.protocol.messages import OneTimeKey, PrekeyStatus, PrekeyUpload, Record
 from norc_actors.protocol.prekeys import PrekeyRefusedError, verify_upload
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.store.accounts import AccountStore, Device, HandOut, OldRecord, User
@@ -143,9 +143,10 @@ class KeyManager(GenServer):
         if device is None or device.status != "active":
             raise PrekeyRefusedError("prekeys of no active device")
         one_time = upload.one_time or ()
-        verify_upload(device.public_key, upload.bundle, one_time)
-        bundle = None if upload.bundle is None else (encode_map(upload.bundle), _integer(upload.bundle, "not_after"))
-        keys = [(_integer(key, "one_time_id"), encode_map(key)) for key in one_time]
+        record = convert(decode_map(device.record), Record)
+        not_after = verify_upload(record, upload.bundle, one_time, int(self._clock()))
+        bundle = None if upload.bundle is None else (encode_map(upload.bundle), not_after)
+        keys = [(convert(key, OneTimeKey).one_time_id, encode_map(key)) for key in one_time]
         stored = await self._accounts.call(
             Accounts(lambda store: store.put_prekeys(device_id, bundle=bundle, one_time=keys))
         )
@@ -177,10 +178,3 @@ def _entry(user: User, device: Device, old: Iterable[OldRecord], handed_out: Han
     if older:
         entry["older"] = older
     return entry
-
-
-def _integer(signed: SignedMap, name: str) -> int:
-    value = signed.get(name)
-    if not isinstance(value, int):
-        raise PrekeyRefusedError(f"{name} is missing")
-    return value

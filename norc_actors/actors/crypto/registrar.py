@@ -89,7 +89,7 @@ class Approve(Call[None]):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFor(Call[tuple[DeviceRegister, ...]]):
+class HeldFor(Call[tuple[Received[DeviceRegister], ...]]):
     """The registrations that wait for this user's approval."""
 
     user_id: UserId
@@ -157,11 +157,8 @@ class Registrar(GenServer):
                     await self._approve(user_id, received)
                     return None
                 case HeldFor(user_id=user_id):
-                    return tuple(
-                        held.received.message
-                        for held in self._held.values()
-                        if held.received.message.user_id == user_id
-                    )
+                    held = [waiting.received for waiting in self._held.values()]
+                    return tuple(received for received in held if received.message.user_id == user_id)
                 case Revoke(user_id=user_id, received=revocation):
                     await self._revoke(user_id, revocation)
                     return None
@@ -264,7 +261,7 @@ class Registrar(GenServer):
         self.monitor(request.worker, tag=device_id)
         self.send_after(limits.ENROLMENT_HOLD_SECONDS, _Expire(device_id))
         for outlet in self._directory.outlets_of(user_id):
-            outlet.push(register)
+            outlet.push(request.received)
 
     async def _approve(self, user_id: UserId, received: Received[DeviceRegister]) -> None:
         register = received.message
@@ -330,14 +327,14 @@ class Registrar(GenServer):
             keep_until=kept_until(device.not_after),
             revocation=encode_map(signed),
         )
-        await self._accounts.call(Accounts(lambda store: store.revoke(row)))
-        await self._shut_out(user_id, device_id, revoke)
+        if await self._accounts.call(Accounts(lambda store: store.revoke(row))):
+            await self._shut_out(user_id, device_id)
+        for outlet in self._directory.outlets_of(user_id):
+            outlet.push(received)
 
-    async def _shut_out(self, user_id: UserId, device_id: DeviceId, revoke: DeviceRevoke) -> None:
+    async def _shut_out(self, user_id: UserId, device_id: DeviceId) -> None:
         self._revoked += 1
         await self.system.ref(names.SESSION_MANAGER).cast(DeviceRevoked(device_id))
         await self.system.ref(names.MESSAGE_ROUTER).cast(DevicesChanged(user_id))
-        for outlet in self._directory.outlets_of(user_id):
-            outlet.push(revoke)
         await self.system.ref(names.MESSAGE_STORE).call(DropDevice(device_id))
         await self._audit.cast(Audit("access_denied", "revoke", "success", "medium", user=user_id))

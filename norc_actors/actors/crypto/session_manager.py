@@ -1,15 +1,18 @@
 """session_manager: which device is connected, since when and until when (rows B42, B45; section 4).
 
-Owns the session records. They live in the directory, as the metadata of the connection they belong to, so a restart of
-this actor loses nothing: `init` reads them back. A connection ends here in three ways: its device connects again (the
-newer wins), its session expires, or its device is revoked.
+Owns the session records and each device's budget. They live in the directory, as the metadata of the connection they
+belong to, so a restart of this actor loses no more than the budgets of devices that are away: `init` reads them back. A
+connection ends here in three ways: its device connects again (the newer wins), its session expires, or its device is
+revoked.
 """
 
 from dataclasses import dataclass
 
 from norc_actors import limits
+from norc_actors.actors.connections.budget import Budget
 from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.outlet import Outlet, Session
+from norc_actors.config import Rates
 from norc_actors.ids import Clock, DeviceId, Random, UserId, new_uuid
 from norc_actors.protocol.errors import Code
 from supervision import ActorRef, Call, From, GenServer
@@ -40,13 +43,16 @@ class _Sweep:
 class SessionManager(GenServer):
     """See the module."""
 
-    def __init__(self, *, clock: Clock, random: Random) -> None:
+    def __init__(self, *, rates: Rates, clock: Clock, random: Random) -> None:
+        self._rates = rates
         self._clock = clock
+        self._budgets: dict[DeviceId, Budget] = {}
         self._random = random
         self._ended = 0
 
     async def init(self) -> None:
         self._directory = Directory(self.system)
+        self._budgets = {outlet.session.device_id: outlet.budget for outlet in self._directory.everyone()}
         self.send_after(limits.SESSION_SWEEP_SECONDS, _Sweep())
 
     async def handle_call(self, request: object, caller: From) -> Outlet:
@@ -62,10 +68,13 @@ class SessionManager(GenServer):
 
     async def handle_info(self, message: object) -> None:
         if isinstance(message, _Sweep):
-            now = self._clock()
-            for outlet in self._directory.everyone():
+            now, connected = self._clock(), {outlet.session.device_id: outlet for outlet in self._directory.everyone()}
+            for device_id, outlet in connected.items():
                 if outlet.session.expires_at <= now:
-                    self._end(outlet.session.device_id, Code.SESSION_EXPIRED)
+                    self._end(device_id, Code.SESSION_EXPIRED)
+            self._budgets = {
+                device: kept for device, kept in self._budgets.items() if device in connected or not kept.full(now)
+            }
             self.send_after(limits.SESSION_SWEEP_SECONDS, _Sweep())
 
     def statistics(self) -> dict[str, int]:
@@ -81,7 +90,10 @@ class SessionManager(GenServer):
             expires_at=int(self._clock()) + limits.LOGIN_SECONDS,
             permissions=request.permissions,
         )
-        outlet = Outlet(request.worker, session)
+        budget = self._budgets.get(request.device_id)
+        if budget is None:
+            budget = self._budgets[request.device_id] = Budget(self._rates, self._clock())
+        outlet = Outlet(request.worker, session, budget)
         if request.worker.alive:
             self._directory.enter(outlet)
         return outlet

@@ -114,7 +114,7 @@ class Conversations(GenServer):
             )
         self._stored += 1
         await self.system.ref(names.MESSAGE_ROUTER).cast(MembersChanged(row.conversation_id))
-        self._show(members, session, message)
+        self._show(members, session, received)
         return answer
 
     async def _get(self, user_id: UserId, request: ConversationStateRequest) -> ConversationState:
@@ -167,8 +167,13 @@ class Conversations(GenServer):
         if not await self._accounts.call(Accounts(all_here)):
             raise ProtocolError(Code.INVALID_RECIPIENT, "a member that does not exist")
 
-    def _show(self, members: list[UserId], session: Session, message: ConversationCreate | ConversationUpdate) -> None:
+    def _show(
+        self,
+        members: list[UserId],
+        session: Session,
+        received: Received[ConversationCreate] | Received[ConversationUpdate],
+    ) -> None:
         for user in members:
             for outlet in self._directory.outlets_of(user):
                 if outlet.session.device_id != session.device_id:
-                    outlet.push(message)
+                    outlet.push(received)

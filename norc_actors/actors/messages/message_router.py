@@ -31,8 +31,9 @@ from norc_actors.actors.storage.account_store import Accounts
 from norc_actors.actors.storage.message_store import Committed, NotCommitted, Resume, Store
 from norc_actors.ids import Clock, ConversationId, DeviceId, MessageId, UserId
 from norc_actors.protocol.codec import Received
-from norc_actors.protocol.delivery import Membership, judge, membership_of, shared_part, wraps_of
+from norc_actors.protocol.delivery import Membership, judge, longest, membership_of, shared_part, wraps_of
 from norc_actors.protocol.errors import Code
+from norc_actors.protocol.frames import TAG_BYTES
 from norc_actors.protocol.messages import MessageAck, MessageSend
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.store.messages import (
@@ -181,6 +182,9 @@ class MessageRouter(GenServer):
         now = int(self._clock())
         payload = shared_part(received, sender.user_id, sender.device_id, now)
         deliveries = wraps_of(received)
+        if longest(payload, deliveries) + TAG_BYTES > limits.DEFAULT_MAX_FRAME:
+            self._refuse(outlet, message.message_id, Code.TOO_LARGE)  # accepted, it could be delivered to nobody
+            return
         operation: Accept | Supplement
         if message.supplement:
             operation = Supplement(
