@@ -68,6 +68,7 @@ format: $(STAMP)  ## Rewrite the sources in the project's format.
 types: $(STAMP)  ## Strict mypy.
 	$(BIN)/mypy
 	$(BIN)/mypy examples
+	$(BIN)/mypy --explicit-package-bases tests/outsider
 
 contracts: $(STAMP)  ## Which package may import which.
 	$(BIN)/lint-imports
