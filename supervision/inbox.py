@@ -234,7 +234,7 @@ class Inbox(ActorRef):
         path: dict[Inbox, str] = {}
         target = self
         while target.task is not task:
-            path[target] = target.id
+            names.append(str(target))
             waits = None if target.task is None else target.task.custom_sleep_data
             if isinstance(waits, From):
                 waits = None if waits.deferred else waits.ref

@@ -48,7 +48,7 @@ def test_3_two_servers_hang_then_are_refused_then_work() -> None:
         "broken: the room asks the archive, the archive asks the room",
         "no answer for 1 s; lines kept: 0",
         "refused: the same mistake with GenServer",
-        "at once: CallCycle: the call would close a circle (<archive.2> → room.3 → <archive.2>); "
+        "at once: CallCycle: the call would close a circle (<archive.2> → <room.3> → <archive.2>); "
         "cast one of its messages, or spawn one of its calls",
         "fixed: the room sends along what the archive needs",
         "kept as number 1",
