@@ -98,7 +98,7 @@ class Node:
             server_id=config.server_id,
             identity=self._identity,
             audit_key=self._audit_key,
-            open_messages=lambda: MessageStore(Database.open(database)),
+            open_messages=lambda: MessageStore(Database.open(database), config.server_id),
             open_accounts=lambda: AccountStore(Database.open(database)),
             open_audit=lambda: AuditStore(Database.open(database), config.node_id),
             listeners=listeners,

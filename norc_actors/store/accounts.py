@@ -11,14 +11,13 @@ Rules
 - Status of a device is `active` or `revoked`; an active one past `not_after` is not listed as active.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from norc_actors import limits
-from norc_actors.ids import ConversationId, DeviceId, UserId
+from norc_actors.ids import ConversationId, DeviceId, ServerId, UserId, server_of
 from norc_actors.store.account_values import (
     Conversation,
     ConversationType,
@@ -44,6 +43,8 @@ from norc_actors.store.errors import (
     UserExistsError,
     UserUnknownError,
 )
+from norc_actors.store.remote_accounts import RemoteAccounts
+from norc_actors.store.rows import as_value, one
 from norc_actors.store.schema import (
     bundles,
     conversation_members,
@@ -73,14 +74,13 @@ __all__ = [
     "User",
 ]
 
-_V = TypeVar("_V", bound=msgspec.Struct)
-
 
 class AccountStore:
-    """The account tables on one `Database`, which it owns."""
+    """The account tables on one `Database`, which it owns. `remote` has what concerns users of other servers."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.remote = RemoteAccounts(database)
 
     # --- tokens, users, devices ---
 
@@ -92,7 +92,7 @@ class AccountStore:
     def token(self, token_hash: bytes) -> Token | None:
         """The token with this hash, used or not."""
         with self._database.reading() as connection:
-            return _one(connection, Token, enrolment_tokens, enrolment_tokens.c.token_hash == token_hash)
+            return one(connection, Token, enrolment_tokens, enrolment_tokens.c.token_hash == token_hash)
 
     def next_serial(self) -> int:
         """A fresh certificate serial number, from 1; never given twice."""
@@ -111,7 +111,7 @@ class AccountStore:
         """
         with self._database.transaction() as connection:
             _redeem(connection, token_hash, device.user_id, now)
-            known = _one(connection, User, users, users.c.user_id == device.user_id)
+            known = one(connection, User, users, users.c.user_id == device.user_id)
             if known is not None and user_rotation is None:
                 raise UserExistsError(f"{device.user_id} has a user key already: add the device from one that holds it")
             row = {"user_id": device.user_id, "user_key": user_key, "user_rotation": user_rotation}
@@ -125,7 +125,7 @@ class AccountStore:
         Raises `UserUnknownError`, `UserExistsError` (with another key), `DeviceExistsError`.
         """
         with self._database.transaction() as connection:
-            known = _one(connection, User, users, users.c.user_id == device.user_id)
+            known = one(connection, User, users, users.c.user_id == device.user_id)
             if known is None:
                 raise UserUnknownError(f"no user {device.user_id}")
             if known.user_key != user_key:
@@ -138,7 +138,7 @@ class AccountStore:
         Raises `DeviceUnknownError`.
         """
         with self._database.transaction() as connection:
-            old = _one(connection, Device, devices, devices.c.device_id == device.device_id)
+            old = one(connection, Device, devices, devices.c.device_id == device.device_id)
             if old is None or (old.status, old.user_id, old.public_key) != ("active", device.user_id, replaces):
                 raise DeviceUnknownError(f"no active device {device.device_id} with the key to replace")
             kept = {name: getattr(old, name) for name in ("device_id", *_RECORD)}
@@ -150,17 +150,19 @@ class AccountStore:
     def user(self, user_id: UserId) -> User | None:
         """One user."""
         with self._database.reading() as connection:
-            return _one(connection, User, users, users.c.user_id == user_id)
+            return one(connection, User, users, users.c.user_id == user_id)
 
     def users(self) -> list[User]:
         """All users, by user_id."""
         with self._database.reading() as connection:
-            return [_as(User, row) for row in connection.execute(select(users).order_by(users.c.user_id)).mappings()]
+            return [
+                as_value(User, row) for row in connection.execute(select(users).order_by(users.c.user_id)).mappings()
+            ]
 
     def device(self, device_id: DeviceId) -> Device | None:
         """One device, whatever its status."""
         with self._database.reading() as connection:
-            return _one(connection, Device, devices, devices.c.device_id == device_id)
+            return one(connection, Device, devices, devices.c.device_id == device_id)
 
     def devices(
         self, user_ids: Sequence[UserId], *, now: int, include_revoked: bool = False, reachable: bool = False
@@ -175,7 +177,7 @@ class AccountStore:
         if reachable:
             query = query.where(devices.c.device_id.in_(select(bundles.c.device_id).where(bundles.c.expires_at > now)))
         with self._database.reading() as connection:
-            return [_as(Device, row) for row in connection.execute(query).mappings()]
+            return [as_value(Device, row) for row in connection.execute(query).mappings()]
 
     def old_records(self, device_ids: Sequence[DeviceId], *, now: int) -> list[OldRecord]:
         """Replaced records of the last 37 days."""
@@ -184,7 +186,7 @@ class AccountStore:
         )
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(old_records.c.device_id, old_records.c.replaced_at)).mappings()
-            return [_as(OldRecord, row) for row in rows]
+            return [as_value(OldRecord, row) for row in rows]
 
     def seen(self, device_id: DeviceId, *, now: int) -> None:
         """Note that the device authenticated."""
@@ -203,7 +205,7 @@ class AccountStore:
         """
         dialect = self._database.dialect
         with self._database.transaction() as connection:
-            known = _one(connection, Device, devices, devices.c.device_id == device_id)
+            known = one(connection, Device, devices, devices.c.device_id == device_id)
             if known is None or known.status != "active":
                 raise DeviceUnknownError(f"no active device {device_id}")
             if bundle is not None:
@@ -248,7 +250,7 @@ class AccountStore:
         Raises `DeviceUnknownError`.
         """
         with self._database.transaction() as connection:
-            known = _one(connection, Device, devices, devices.c.device_id == revocation.device_id)
+            known = one(connection, Device, devices, devices.c.device_id == revocation.device_id)
             if known is None or known.user_id != revocation.user_id:
                 raise DeviceUnknownError(f"{revocation.user_id} has no device {revocation.device_id}")
             if known.status == "revoked":
@@ -263,20 +265,25 @@ class AccountStore:
     def revocation(self, device_id: DeviceId) -> Revocation | None:
         """The revocation of a device."""
         with self._database.reading() as connection:
-            return _one(connection, Revocation, revocations, revocations.c.device_id == device_id)
+            return one(connection, Revocation, revocations, revocations.c.device_id == device_id)
 
     def last_revocation(self, user_id: UserId, signed_by: SignedBy) -> Revocation | None:
         """The newest one with this user and signer, which the next names in `prev_revocation_hash`."""
         query = select(revocations).where(revocations.c.user_id == user_id, revocations.c.signed_by == signed_by)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(revocations.c.number.desc()).limit(1)).mappings().one_or_none()
-            return None if row is None else _as(Revocation, row)
+            return None if row is None else as_value(Revocation, row)
 
     # --- conversations ---
 
-    def put_conversation(self, conversation: Conversation, members: Sequence[UserId]) -> None:
+    def put_conversation(
+        self, conversation: Conversation, members: Sequence[UserId], *, from_elsewhere: bool = False
+    ) -> None:
         """Store the next epoch, and its members as the current ones. Epoch 1 creates; type direct needs two members.
 
+        `from_elsewhere`: another server keeps the conversation. Its states may be known here with gaps, or from a later
+        epoch on, and it may be a second direct one of the same two users, since neither server could know of the
+        other's.
         Raises `ConversationExistsError`, `DirectExistsError`, `EpochConflictError`.
         """
         of = conversation.conversation_id
@@ -285,10 +292,11 @@ class AccountStore:
             current = int(connection.execute(newest).scalar() or 0)
             if current and conversation.epoch == 1:
                 raise ConversationExistsError(f"the conversation {of} exists already")
-            if conversation.epoch != current + 1:
+            follows = conversation.epoch > current if from_elsewhere else conversation.epoch == current + 1
+            if not follows:
                 raise EpochConflictError(current)
-            if conversation.type == "direct" and conversation.epoch == 1:
-                _claim_pair(connection, conversation, members)
+            if conversation.type == "direct" and not current:
+                _claim_pair(connection, conversation, members, may_be_second=from_elsewhere)
             connection.execute(insert(conversations).values(msgspec.structs.asdict(conversation)))
             connection.execute(delete(conversation_members).where(conversation_members.c.conversation_id == of))
             rows = [{"conversation_id": of, "user_id": user_id} for user_id in members]
@@ -301,7 +309,7 @@ class AccountStore:
             query = query.where(conversations.c.epoch == epoch)
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(conversations.c.epoch.desc()).limit(1)).mappings().one_or_none()
-            return None if row is None else _as(Conversation, row)
+            return None if row is None else as_value(Conversation, row)
 
     def members(self, conversation_id: ConversationId) -> list[UserId]:
         """Members of the newest epoch, sorted."""
@@ -309,6 +317,10 @@ class AccountStore:
         query = select(column).where(conversation_members.c.conversation_id == conversation_id).order_by(column)
         with self._database.reading() as connection:
             return list(connection.execute(query).scalars())
+
+    def servers_of(self, conversation_id: ConversationId) -> list[ServerId]:
+        """The servers of the members, sorted."""
+        return sorted({server_of(user_id) for user_id in self.members(conversation_id)})
 
     def conversations_of(self, user_id: UserId) -> list[ConversationId]:
         """The conversations whose newest epoch has the user."""
@@ -332,7 +344,8 @@ class AccountStore:
             delete(revocations).where(revocations.c.keep_until <= now),
         )
         with self._database.transaction() as connection:
-            return sum(connection.execute(statement).rowcount for statement in gone)
+            rows = sum(connection.execute(statement).rowcount for statement in gone)
+            return rows + self.remote.purge(connection, now)
 
     def statistics(self) -> dict[str, int]:
         """Rows: `users`, `devices`, `conversations` (epochs)."""
@@ -350,18 +363,8 @@ class AccountStore:
 _RECORD = ("public_key", "record", "user_signature", "certificate")
 
 
-def _as(kind: type[_V], row: Mapping[Any, Any]) -> _V:
-    """The row as a value: its fields are named like the columns (a column that it lacks is not shown)."""
-    return kind(**{name: row[name] for name in kind.__struct_fields__})
-
-
-def _one(connection: Connection, kind: type[_V], table: Table, where: Any) -> _V | None:
-    row = connection.execute(select(table).where(where)).mappings().one_or_none()
-    return None if row is None else _as(kind, row)
-
-
 def _redeem(connection: Connection, token_hash: bytes, user_id: UserId, now: int) -> None:
-    token = _one(connection, Token, enrolment_tokens, enrolment_tokens.c.token_hash == token_hash)
+    token = one(connection, Token, enrolment_tokens, enrolment_tokens.c.token_hash == token_hash)
     if token is None or token.user_id != user_id:
         raise TokenUnknownError("no such enrolment token: ask for a new one")
     if token.used_at is not None:
@@ -399,12 +402,16 @@ def _take_one_time(connection: Connection, target: DeviceId, now: int) -> bytes 
     return bytes(row.one_time)
 
 
-def _claim_pair(connection: Connection, conversation: Conversation, members: Sequence[UserId]) -> None:
+def _claim_pair(
+    connection: Connection, conversation: Conversation, members: Sequence[UserId], *, may_be_second: bool
+) -> None:
     if len(members) != 2:
         raise ValueError(f"a direct conversation has two members, not {len(members)}")
     first, second = sorted(members)
     pair = (direct_pairs.c.first_user == first) & (direct_pairs.c.second_user == second)
     existing = connection.execute(select(direct_pairs.c.conversation_id).where(pair)).scalar()
+    if existing is not None and may_be_second:
+        return
     if existing is not None:
         raise DirectExistsError(existing)
     row = {"first_user": first, "second_user": second, "conversation_id": conversation.conversation_id}

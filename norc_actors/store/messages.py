@@ -7,7 +7,10 @@ Rules
   An acknowledgement deletes the delivery; the last one takes the payload along.
 - (sender_user, sender_device, message_id) names a message. A second `Accept` of it changes nothing and says
   `Duplicate`.
-- A receipt is kept for the sending device until that confirms it, once per (message, from device, status).
+- A receipt is kept for the sending device until that confirms it, once per (message, from device, status); for a
+  sender of another server it is in the outbox until that server has it.
+- What leaves for other servers, and what came from them, is committed with the messages and deliveries that belong to
+  it (`outbox`, `relay_batch`). A message within this server touches none of those tables.
 - Numbers (`seq`, receipt ids) only rise. A device's deliveries come in the order of `seq`.
 - The store reads no payload: bytes in, bytes out. Times are integer seconds and passed in.
 
@@ -19,57 +22,90 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 
 from norc_actors import limits
-from norc_actors.ids import DeviceId
+from norc_actors.ids import DeviceId, ServerId
 from norc_actors.store.batch import Batch
 from norc_actors.store.database import Cursor, Database
 from norc_actors.store.message_sql import MessageStatements
 from norc_actors.store.operations import (
     Accept,
     Accepted,
+    AcceptRelay,
     Acknowledge,
     Acknowledged,
     Confirm,
     Confirmed,
     Duplicate,
+    Enqueue,
+    Enqueued,
+    Forward,
     Operation,
+    OutboxRow,
     Outcome,
     Pending,
     Purged,
+    QuotaFull,
     Receipt,
+    Relaying,
+    RelayKnown,
+    RemoteReceipt,
+    Sent,
+    Settle,
+    Settled,
     Status,
     Supplement,
     Supplemented,
+    Taken,
     Unknown,
+    Waiting,
 )
+from norc_actors.store.outbox import Outbox
+from norc_actors.store.relay_sql import RelayStatements
 from norc_actors.store.schema import deliveries, messages, payloads, receipts
 
 __all__ = [
     "Accept",
+    "AcceptRelay",
     "Accepted",
     "Acknowledge",
     "Acknowledged",
     "Confirm",
     "Confirmed",
     "Duplicate",
+    "Enqueue",
+    "Enqueued",
+    "Forward",
     "MessageStore",
     "Operation",
+    "OutboxRow",
     "Outcome",
     "Pending",
     "Purged",
+    "QuotaFull",
     "Receipt",
+    "RelayKnown",
+    "Relaying",
+    "RemoteReceipt",
+    "Sent",
+    "Settle",
+    "Settled",
     "Status",
     "Supplement",
     "Supplemented",
+    "Taken",
     "Unknown",
+    "Waiting",
 ]
 
 
 class MessageStore:
-    """The tables of this module on one `Database`, which it owns."""
+    """The tables of this module on one `Database`, which it owns. `outbox` reads what waits for other servers."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, server_id: ServerId) -> None:
         self._database = database
+        self._server_id = server_id
         self._sql = MessageStatements(database)
+        self._relay_sql = RelayStatements(database)
+        self.outbox = Outbox(database, self._relay_sql)
 
     def commit(self, batch: Sequence[Operation]) -> list[Outcome]:
         """Do all of `batch` in one transaction and return one outcome per operation, in order.
@@ -77,7 +113,7 @@ class MessageStore:
         Raises `StoreError`: then nothing was done.
         """
         with self._database.writing() as cursor:
-            return Batch(cursor, self._sql, batch).run()
+            return Batch(cursor, self._sql, self._relay_sql, self._server_id, batch).run()
 
     def pending(self, device_id: DeviceId, after_seq: int = 0, limit: int = 100) -> list[Pending]:
         """The device's waiting deliveries with a number above `after_seq`, oldest first, at most `limit`."""
@@ -104,10 +140,11 @@ class MessageStore:
         return len(waiting)
 
     def purge(self, now: int) -> Purged:
-        """Remove what is past its time: expired messages, and everything older than 30 days (`RETENTION_SECONDS`).
+        """Remove what is past its time: expired messages, everything older than 30 days (`RETENTION_SECONDS`), old
+        hours of the relay cache, and what expired in the outbox unless somebody is to be told.
 
-        One call is short: at most `PURGE_ROWS` messages and as many dedupe rows; `more` says that another call has
-        work.
+        One call is short: at most `PURGE_ROWS` messages and as many rows of each other kind; `more` says that another
+        call has work.
         """
         most, old = limits.PURGE_ROWS, now - limits.RETENTION_SECONDS
         with self._database.writing() as cursor:
@@ -124,9 +161,16 @@ class MessageStore:
                 self._sql.forget_older.run(cursor, keep_from, most)
                 forgotten = cursor.rowcount
             self._sql.old_receipts.run(cursor, old)
-            more = most in (len(expired), len(aged), forgotten)
+            receipts = cursor.rowcount
+            relays, unsent, more = self.outbox.purge(cursor, now, keep_from)
             return Purged(
-                expired=len(gone), deliveries=deliveries, receipts=cursor.rowcount, forgotten=forgotten, more=more
+                expired=len(gone),
+                deliveries=deliveries,
+                receipts=receipts,
+                forgotten=forgotten,
+                relays=relays,
+                unsent=unsent,
+                more=more or most in (len(expired), len(aged), forgotten),
             )
 
     def _keep_from(self, cursor: Cursor, old: int) -> int:

@@ -7,8 +7,10 @@ Rules
 - Ids are canonical text, times are integer seconds since the epoch.
 - `messages` rows outlive their payload for 30 days: they are the dedupe record (section 7). The payload stands in a
   table of its own, so that dedupe rows stay small, and goes with the last delivery.
-- `counters` numbers messages and receipts. A number is never used twice, also after the newest row is gone, and in
-  one database no smaller number becomes visible after a larger one: whoever allocates holds the row until it commits.
+- `counters` numbers messages, receipts and the outbox. A number is never used twice, also after the newest row is
+  gone, and in one database no smaller number becomes visible after a larger one: whoever allocates holds the row until
+  it commits.
+- What belongs to other servers stands in tables of its own: a message between users of this server touches none.
 - SQL stays within what SQLite and PostgreSQL share: ON CONFLICT, RETURNING, partial indexes.
 
 A change here needs a migration in `migrations/versions`; a test compares both.
@@ -17,7 +19,7 @@ A change here needs a migration in `migrations/versions`; a test compares both.
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.types import BigInteger
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest migration; `migrations/versions` ends with it."""
 
 metadata = MetaData()
@@ -149,6 +151,41 @@ direct_pairs = Table(
     sqlite_with_rowid=False,
 )
 
+remote_devices = Table(
+    "remote_devices",
+    metadata,
+    Column("device_id", Text, primary_key=True),
+    Column("user_id", Text, nullable=False, index=True),
+    Column("seen_at", _Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Which devices users of other servers have, as their servers said; a device has one user, the first that named it."""
+
+remote_revocations = Table(
+    "remote_revocations",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("device_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("revocation_id", Text, nullable=False),
+    Column("signed_by", Text, nullable=False),
+    Column("effective", _Number, nullable=False),
+    Column("keep_until", _Number, nullable=False),
+    Column("revocation", LargeBinary, nullable=False),
+    Index("remote_revocations_once", "user_id", "device_id", unique=True),
+)
+"""As `revocations`, but nothing that another server chooses is unique beyond its own users."""
+
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("server", Text, primary_key=True),
+    Column("looked_up_at", _Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Which servers looked a user of this one up: they are told when a device of the user is revoked."""
+
 # --- messages ---
 
 messages = Table(
@@ -201,6 +238,65 @@ receipts = Table(
     Index("receipts_once", "target_device", "message_id", "from_device", "status", unique=True),
     sqlite_with_rowid=False,
 )
+
+# --- between servers ---
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("target", Text, nullable=False),
+    Column("priority", _Number, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("code", _Number, nullable=False),
+    Column("once", Text),
+    Column("federation_id", Text),
+    Column("origin", Text),
+    Column("message_id", Text),
+    Column("device_id", Text),
+    Column("created_at", _Number, nullable=False),
+    Column("expires_at", _Number, nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+    Index("outbox_order", "target", "priority", "id"),
+    Index(
+        "outbox_once",
+        "target",
+        "once",
+        unique=True,
+        sqlite_where=text("once IS NOT NULL"),
+        postgresql_where=text("once IS NOT NULL"),
+    ),
+)
+"""What waits for other servers. `once` is what may wait for a target only once: a relay's federation_id, a receipt's
+message, device and status, a sender's own key."""
+
+relayed = Table(
+    "relayed",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("federation_id", Text, primary_key=True),
+    Column("remote", Text, nullable=False),
+    Column("accepted_at", _Number, nullable=False, index=True),
+    Column("ack", LargeBinary),
+)
+"""The relay cache: what was accepted, from which link, and the answer to it (null while a transit has none)."""
+
+relay_quotas = Table(
+    "relay_quotas",
+    metadata,
+    Column("remote", Text, primary_key=True),
+    Column("held", _Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many rows of `relayed` each remote holds."""
+
+relay_sources = Table(
+    "relay_sources",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("federation_id", Text, nullable=False),
+)
+"""The relay that brought a message, as long as the message is known: receipts come up to 30 days later."""
 
 # --- audit ---
 

@@ -301,6 +301,38 @@ def test_two_users_share_one_direct_conversation(store: AccountStore) -> None:
         store.put_conversation(conversation(conversation_id="f", kind="direct"), [BOB])
 
 
+def test_two_servers_may_each_make_a_direct_conversation(store: AccountStore) -> None:
+    erna = "erna@east.example"
+    store.put_conversation(conversation(kind="direct"), [ALICE, erna])
+    store.put_conversation(conversation(conversation_id="d", kind="direct"), [erna, ALICE], from_elsewhere=True)
+    assert store.conversations_of(erna) == ["c", "d"]
+    assert (store.members("d"), store.servers_of("d")) == ([ALICE, erna], ["east.example", "example.org"])
+    with pytest.raises(DirectExistsError) as caught:
+        store.put_conversation(conversation(conversation_id="e", kind="direct"), [ALICE, erna])
+    assert caught.value.conversation_id == "c"
+    with pytest.raises(ConversationExistsError):
+        store.put_conversation(conversation(conversation_id="d", kind="direct"), [ALICE, erna], from_elsewhere=True)
+
+
+def test_a_direct_conversation_from_elsewhere_is_the_one_of_its_users(store: AccountStore) -> None:
+    store.put_conversation(conversation(kind="direct"), [ALICE, "erna@east.example"], from_elsewhere=True)
+    with pytest.raises(DirectExistsError) as caught:
+        store.put_conversation(conversation(conversation_id="d", kind="direct"), ["erna@east.example", ALICE])
+    assert caught.value.conversation_id == "c"
+
+
+def test_states_from_elsewhere_may_be_known_with_gaps(store: AccountStore) -> None:
+    store.put_conversation(conversation(5), [ALICE, "erna@east.example"], from_elsewhere=True)
+    store.put_conversation(conversation(7), [ALICE], from_elsewhere=True)
+    assert (store.conversation("c"), store.conversation("c", 6)) == (conversation(7), None)
+    assert store.servers_of("c") == ["example.org"]
+    for epoch in (6, 7):
+        with pytest.raises(EpochConflictError) as caught:
+            store.put_conversation(conversation(epoch), [BOB], from_elsewhere=True)
+        assert caught.value.current == 7
+    assert store.members("c") == [ALICE]
+
+
 # --- housekeeping ---
 
 

@@ -73,8 +73,8 @@ def test_a_commit_is_synchronous_and_the_file_private(database: Database, tmp_pa
 def test_opening_again_finds_what_was_stored(tmp_path: Path) -> None:
     for count in (1, 2):
         database = Database.open(tmp_path / "x.db")
-        MessageStore(database).commit([accept(count)])
-        assert len(MessageStore(database).pending("b")) == count
+        MessageStore(database, "example.org").commit([accept(count)])
+        assert len(MessageStore(database, "example.org").pending("b")) == count
         assert database.integrity() == []
         database.close()
         database.close()
@@ -115,7 +115,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_database_is_refused_or_reported(tmp_path: Path) -> None:
     database = Database.open(tmp_path / "x.db")
-    MessageStore(database).commit([accept(n, 4000) for n in range(20)])
+    MessageStore(database, "example.org").commit([accept(n, 4000) for n in range(20)])
     database.close()
     with (tmp_path / "x.db").open("r+b") as file:
         file.seek(4096)
@@ -138,7 +138,7 @@ def test_a_read_only_connection_is_a_read_only_error(database: Database) -> None
     with database.reading() as connection:
         connection.exec_driver_sql("PRAGMA query_only=ON")
     with pytest.raises(StoreReadOnlyError, match="read-only"):
-        MessageStore(database).commit([accept(1)])
+        MessageStore(database, "example.org").commit([accept(1)])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_full_database_refuses_the_batch_and_goes_on(database: Database) -> None:
     """`max_page_count` makes SQLite answer SQLITE_FULL, as it does for ENOSPC."""
-    store = MessageStore(database)
+    store = MessageStore(database, "example.org")
     store.commit([accept(1)])
     with database.reading() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
@@ -179,7 +179,7 @@ def test_a_write_refused_by_the_system_is_an_error_and_loses_nothing(tmp_path: P
         from norc_actors.store.messages import MessageStore
         from tests.store.test_database import accept
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        store = MessageStore(Database.open({str(tmp_path / "x.db")!r}))
+        store = MessageStore(Database.open({str(tmp_path / "x.db")!r}), "example.org")
         store.commit([accept(1)])
         resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, resource.RLIM_INFINITY))
         try:
@@ -203,7 +203,7 @@ def test_a_killed_process_loses_nothing_that_was_committed(tmp_path: Path) -> No
         from norc_actors.store.database import Database
         from norc_actors.store.messages import MessageStore
         from tests.store.test_database import accept
-        store = MessageStore(Database.open({str(tmp_path / "x.db")!r}))
+        store = MessageStore(Database.open({str(tmp_path / "x.db")!r}), "example.org")
         for number in range(40):
             store.commit([accept(number)])
         with store._database.writing() as cursor:
@@ -214,7 +214,7 @@ def test_a_killed_process_loses_nothing_that_was_committed(tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     database = Database.open(tmp_path / "x.db")
-    assert len(MessageStore(database).pending("b")) == 40
+    assert len(MessageStore(database, "example.org").pending("b")) == 40
     database.close()
 
 
@@ -222,8 +222,8 @@ def test_a_second_writer_waits_and_then_gives_up(tmp_path: Path) -> None:
     holder = Database.open(tmp_path / "x.db")
     waiter = Database.open(tmp_path / "x.db", busy_seconds=0.05)
     with holder.transaction(), pytest.raises(StoreBusyError, match="second node"):
-        MessageStore(waiter).commit([accept(1)])
-    assert MessageStore(waiter).commit([accept(1)])
+        MessageStore(waiter, "example.org").commit([accept(1)])
+    assert MessageStore(waiter, "example.org").commit([accept(1)])
     holder.close()
     waiter.close()
 
@@ -248,11 +248,11 @@ def test_owners_may_open_a_new_file_at_the_same_time(tmp_path: Path) -> None:
 def test_readers_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     writer = Database.open(tmp_path / "x.db")
     reader = Database.open(tmp_path / "x.db", busy_seconds=0.05)
-    MessageStore(writer).commit([accept(1)])
+    MessageStore(writer, "example.org").commit([accept(1)])
     with writer.transaction() as connection:
         connection.execute(text("DELETE FROM deliveries"))
-        assert len(MessageStore(reader).pending("b")) == 1
-    assert MessageStore(reader).pending("b") == []
+        assert len(MessageStore(reader, "example.org").pending("b")) == 1
+    assert MessageStore(reader, "example.org").pending("b") == []
     writer.close()
     reader.close()
 

@@ -63,7 +63,7 @@ def ack(
 
 @pytest.fixture
 def store(database: Database) -> MessageStore:
-    return MessageStore(database)
+    return MessageStore(database, "example.org")
 
 
 def test_an_accepted_message_waits_for_each_recipient_in_order(store: MessageStore) -> None:
@@ -324,7 +324,7 @@ def test_batches_do_what_single_steps_do(opener, operations, random) -> None:
             return Confirm(device_id=ALICE, receipt_id=0)
         return ack(number, device, "read" if kind == "read" else "delivered")
 
-    store = MessageStore(opener())
+    store = MessageStore(opener(), "example.org")
     built = sorted((build(*operation) for operation in operations), key=lambda o: not isinstance(o, Accept))
 
     def state() -> tuple[list[tuple[str, bytes]], ...]:

@@ -1,4 +1,5 @@
-"""message_store: the one writer of messages, deliveries and receipts; group commit (section 7; rows B79, B82).
+"""message_store: the one writer of messages, deliveries, receipts, outbox and relay cache; group commit (sections 7, 8;
+rows B79, B82).
 
 Operations are cast and gathered; as soon as the mailbox is empty, or `limits.COMMIT_BATCH` are gathered, all of them
 go to the disk in one transaction in a thread, and those who sent them learn the outcomes in one message each. While
@@ -12,15 +13,16 @@ learns so. A damaged database is one; if it stays damaged, the supervisor gives 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
 import trio
 
 from norc_actors import limits
-from norc_actors.ids import Clock, DeviceId
+from norc_actors.ids import Clock, DeviceId, ServerId
 from norc_actors.store.errors import StoreRefusedError
-from norc_actors.store.messages import MessageStore, Operation, Outcome, Pending, Receipt
+from norc_actors.store.messages import MessageStore, Operation, OutboxRow, Outcome, Pending, Receipt, Waiting
 from supervision import ActorRef, Call, From, GenServer, Timeout
 
 R = TypeVar("R")
@@ -86,6 +88,38 @@ class DropDevice(Call[int]):
 
 
 @dataclass(frozen=True, slots=True)
+class FetchOutbox(Call[list[OutboxRow]]):
+    """What waits for another server at one priority after a number: at most `rows`, and `size` bytes of bodies unless
+    one is larger alone."""
+
+    target: ServerId
+    priority: int
+    after: int
+    rows: int = 100
+    size: int = limits.BATCH_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class FetchWaiting(Call[list[Waiting]]):
+    """How much waits for other servers, by target and priority. It counts every row: for a start or an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchExpired(Call[list[OutboxRow]]):
+    """Relays and transits past their time, each to be settled."""
+
+    rows: int = 100
+    size: int = limits.BATCH_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRecorded(Call[Mapping[tuple[ServerId, str], bytes | None]]):
+    """Those of these relays (origin, federation_id) that were accepted before, with the answers recorded."""
+
+    relays: tuple[tuple[ServerId, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Purge:
     """Info: time to remove what is past its time."""
 
@@ -129,6 +163,7 @@ class MessageStoreActor(GenServer):
 
     async def handle_call(self, request: object, caller: From) -> object:
         await self._commit()  # what was sent before the question is part of the answer
+        outbox = self._store.outbox
         match request:
             case FetchPending(device_id=device, after=after, limit=limit):
                 return await trio.to_thread.run_sync(self._store.pending, device, after, limit)
@@ -136,6 +171,16 @@ class MessageStoreActor(GenServer):
                 return await trio.to_thread.run_sync(self._store.receipts, device, after, limit)
             case DropDevice(device_id=device):
                 return await trio.to_thread.run_sync(self._store.drop_device, device)
+            case FetchOutbox(target=target, priority=priority, after=after, rows=rows, size=size):
+                page = partial(outbox.page, target, priority, after, rows=rows, size=size)
+                return await trio.to_thread.run_sync(page)
+            case FetchWaiting():
+                return await trio.to_thread.run_sync(outbox.waiting)
+            case FetchExpired(rows=rows, size=size):
+                expired = partial(outbox.expired, int(self._clock()), rows=rows, size=size)
+                return await trio.to_thread.run_sync(expired)
+            case FetchRecorded(relays=relays):
+                return await trio.to_thread.run_sync(outbox.recorded, relays)
             case _:
                 raise TypeError(f"message_store knows no {request!r}")
 
