@@ -3,16 +3,16 @@
 A batch is carried out in runs, each with one `executemany` per table. What may be moved is what commutes:
 - all `Accept`s go first, and relays that are no supplement: they touch no row that another operation knew before, and
   one that means an accepted message finds it;
-- receipts and acknowledged deliveries gather until an operation comes that could see them: a `Supplement` may put back
-  what an earlier acknowledgement took, a `Sent` may mean a receipt;
-- `Confirm`s go last: the receipts of this batch have higher numbers than any that a device can confirm.
+- `Acknowledge`s gather until a supplement comes, which may put back what an earlier acknowledgement took;
+- `Confirm`s go last: the receipts of this batch have higher numbers than any that a device can confirm. Receipts for
+  other servers are written at the end: no `Sent` can name one before it was read.
 Outcomes keep the batch's order.
 """
 
 from collections.abc import Sequence
 
 from norc_actors.ids import DeviceId, MessageId, ServerId, UserId, server_of
-from norc_actors.store.database import Cursor
+from norc_actors.store.database import Cursor, Row
 from norc_actors.store.message_sql import MESSAGE_NUMBERS, RECEIPT_NUMBERS, MessageStatements
 from norc_actors.store.operations import (
     Accept,
@@ -110,7 +110,6 @@ class Batch:
             case Enqueue():
                 self._outcomes[place] = self._relays.enqueue(operation)
             case Sent():
-                self._flush()
                 self._outcomes[place] = self._relays.sent(operation)
             case Settle():
                 self._settle(place, operation)
@@ -215,7 +214,7 @@ class Batch:
         return target
 
     def _remote_receipt(self, place: int, receipt: RemoteReceipt) -> None:
-        for seq, user, device, conversation, _ in self._sql.find.rows(self._cursor, "", receipt.message_id):
+        for seq, user, device, conversation, _ in self._named(None, receipt.message_id):
             if user.endswith(self._own_users) and receipt.conversation_id in (None, conversation):
                 # A device is named by its server too: no server can take the place of another's receipt.
                 source = f"{receipt.device_id}@{receipt.from_server}"
@@ -249,15 +248,22 @@ class Batch:
     def _find(self, ack: Acknowledge) -> tuple[int, UserId, DeviceId] | None:
         """(seq, sender_user, sender_device) of the message that `ack` means: of those with its id (two senders may
         have drawn one id), the one that waits for the device, else, for `read`, the one of its conversation."""
-        for seq, user, device, conversation, waits in self._sql.find.rows(self._cursor, ack.device_id, ack.message_id):
+        read = None
+        for seq, user, device, conversation, waits in self._named(ack.device_id, ack.message_id):
             if ack.conversation_id not in (None, conversation):
                 continue
             if waits is not None and (ack.device_id, seq) not in self._taken:
                 self._taken[ack.device_id, seq] = None
                 return seq, user, device
-            if ack.status == "read" and ack.conversation_id is not None:
-                return seq, user, device
-        return None
+            if read is None and ack.status == "read" and ack.conversation_id is not None:
+                read = seq, user, device
+        return read
+
+    def _named(self, device_id: DeviceId | None, message_id: MessageId) -> Sequence[Row]:
+        """Messages with an id, the oldest first: one that is sent later under a known id takes nothing from the first.
+        Each as (seq, sender_user, sender_device, conversation_id, whether it waits for the device)."""
+        rows = self._sql.find.rows(self._cursor, device_id, message_id)
+        return rows if len(rows) < 2 else sorted(rows, key=lambda row: int(row[0]))
 
     def _flush(self) -> None:
         """Delete what was acknowledged, with the payloads that nobody waits for any more, and store the receipts."""
@@ -270,7 +276,6 @@ class Batch:
             if self._cursor.rowcount != len(self._receipts):
                 self._without_known_receipts()
             self._receipts.clear()
-        self._relays.flush()
 
     def _without_known_receipts(self) -> None:
         for place, (target, number, message_id, device, status, _, _) in self._receipts:

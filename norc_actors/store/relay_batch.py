@@ -121,7 +121,7 @@ class RelayBatch:
         return Enqueued(id=self._put((self._number(), *row, enqueue.created_at, enqueue.expires_at, enqueue.body)))
 
     def receipt(self, ack: Acknowledge, body: bytes, seq: int, target: ServerId, federation_id: str) -> None:
-        """Keep a receipt for a sender elsewhere; written with the next `flush`."""
+        """Keep a receipt for a sender elsewhere; written by `finish`."""
         once = f"ack/{seq}/{ack.device_id}/{ack.status}"
         row = (target, NORMAL, "receipt", _MESSAGE_ACK, once, federation_id, None, ack.message_id, ack.device_id)
         self._receipts.append((self._number(), *row, ack.now, ack.now + limits.RETENTION_SECONDS, body))
@@ -149,15 +149,9 @@ class RelayBatch:
 
     # --- the end ---
 
-    def flush(self) -> None:
-        """Write the receipts that gathered."""
-        if self._receipts:
-            self._sql.enqueue.many(self._cursor, self._receipts)
-            self._receipts.clear()
-
     def finish(self) -> None:
-        """After the last operation: what gathered, and the numbers that remotes hold."""
-        self.flush()
+        """After the last operation: write the receipts that gathered, and the numbers that remotes hold."""
+        self._sql.enqueue.many(self._cursor, self._receipts)
         for remote, more in self._more.items():
             if self._held[remote] == 0:
                 self._sql.first_held.run(self._cursor, remote, 0)

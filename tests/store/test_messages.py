@@ -117,6 +117,15 @@ def test_two_devices_may_draw_one_message_id(store: MessageStore) -> None:
     assert store.pending(BOB) == []
 
 
+def test_read_means_the_message_that_waits_else_the_first_of_its_id(store: MessageStore) -> None:
+    """Whoever sends under an id that it saw gets no receipt in place of the first sender."""
+    store.commit([accept(1, BOB, sender=ALICE_2)])
+    store.commit([ack(1, BOB)])
+    store.commit([accept(1, BOB, sender=ALICE)])
+    waiting, again = store.commit([ack(1, BOB, "read"), ack(1, BOB, "read")])
+    assert (waiting.sender_device, again.sender_device) == (ALICE, ALICE_2)
+
+
 def test_an_acknowledgement_deletes_the_delivery_and_names_the_sender(store: MessageStore) -> None:
     [accepted] = store.commit([accept(1, BOB, BOB_2)])
     [outcome] = store.commit([ack(1, BOB, receipt=b"receipt")])
