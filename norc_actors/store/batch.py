@@ -75,6 +75,9 @@ class Batch:
         for place, operation in enumerate(self._operations):
             if isinstance(operation, Accept):
                 accepts.append((place, operation))
+            elif isinstance(operation, Acknowledge):
+                others.append((place, operation))
+                receipts += operation.receipt is not None
             elif isinstance(operation, Confirm):
                 confirms.append((place, operation))
             elif isinstance(operation, AcceptRelay) and not operation.supplement:
@@ -291,9 +294,7 @@ class Batch:
 
 
 def _receipts_of(operation: Operation) -> int:
-    """How many receipts an operation may make."""
-    if isinstance(operation, Acknowledge):
-        return operation.receipt is not None
+    """How many receipts an operation other than `Acknowledge` may make."""
     if isinstance(operation, Settle):
         return len(operation.notices)
     return isinstance(operation, RemoteReceipt)
