@@ -77,6 +77,9 @@ MAX_CERTIFICATE_CHAIN = 16  # X.509 certificates in one chain …
 MAX_CERTIFICATE_BYTES = 64 * 1024  # … and the size of each
 MAX_EXCHANGE_ENTRIES = 64  # challenges, conditions, attestations of one trust message
 
+# --- Trust (section 9) ---
+DOMAIN_PROOF_SECONDS = 86400  # a DNS record proves a domain for so long after it was looked up
+
 # --- Delivery (section 7) and rates (section 10) ---
 MESSAGES_PER_MINUTE = 60  # messages and all else that is stored, per device …
 MESSAGES_BURST = 120  # … and at once

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("supervision", "norc_actors")
-PURE = ("supervision/_core/", "norc_actors/protocol/", "norc_actors/crypto/")
+PURE = ("supervision/_core/", "norc_actors/trust/", "norc_actors/protocol/", "norc_actors/crypto/")
 IMPURE_MODULES = {
     "asyncio", "multiprocessing", "os", "random", "secrets", "select", "selectors", "socket", "sqlite3", "sqlalchemy",
     "ssl", "subprocess", "threading", "time", "trio", "trio_websocket",
