@@ -10,7 +10,8 @@ Rules
   ends it.
 - Sealed frames carry `batch` or `session_rekey` (that one the sealed session consumes); this table is of what is inside
   a batch.
-- On an `untrusted` link: discovery, the trust exchange, refusals; nothing that moves a user's data.
+- On an `untrusted` link: discovery, the trust exchange, revocations (whom one revokes, one no longer trusts, and must
+  still tell), refusals; nothing that moves a user's data.
 - `suspended` (no fresh CRL for 300 s) is trusted for everything but what a trust certificate permits: what waits stays
   in the outbox.
 - Which of them a certificate permits is `relay.py`'s and the trust relation's to say, not this table's.
@@ -49,13 +50,14 @@ EVENTS: dict[tuple[LinkState, str], LinkState] = {
 
 _ANYBODY = (
     "server_discovery", "server_info", "trust_capabilities", "trust_request", "trust_challenge", "trust_response",
-    "trust_decision", "trust_acknowledgment", "rate_limit_exceeded", "federation_error",
+    "trust_decision", "trust_acknowledgment", "trust_revoke", "revocation_acknowledgment", "rate_limit_exceeded",
+    "federation_error",
 )  # fmt: skip
 _RELATION = (
-    "trust_status", "trust_status_response", "trust_revoke", "revocation_acknowledgment", "crl_request", "trust_crl",
-    "trust_recommendation", "trust_recommendation_response", "gov_pki_trust_request", "trust_health_check",
-    "trust_health_report", "trust_renewal", "compliance_report", "compliance_report_response", "audit_root_query",
-    "audit_root", "health_check", "health_status",
+    "trust_status", "trust_status_response", "crl_request", "trust_crl", "trust_recommendation",
+    "trust_recommendation_response", "gov_pki_trust_request", "trust_health_check", "trust_health_report",
+    "trust_renewal", "compliance_report", "compliance_report_response", "audit_root_query", "audit_root",
+    "health_check", "health_status",
 )  # fmt: skip
 _PERMITTED = (
     "user_lookup", "user_lookup_response", "presence_federation", "archive_sync", "archive_sync_response",

@@ -40,16 +40,31 @@ Proof = Literal["key_exchange", "domain", "x509_chain", "organisation", "policy_
 """What can be proven. `policy_root`: a chain to a configured government or enterprise root with its policy OID;
 `nato_root`: one to a NATO root."""
 
-HIGHEST: Final[Mapping[TrustMethod, TrustLevel]] = MappingProxyType(
+DIRECT: Final = "direct exchange"
+X509: Final = "X.509 chain"
+WEB: Final = "web of trust"
+GOVERNMENT: Final = "government PKI"
+"""The names of the four validators."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """What a request by one method can come to (row B134): `highest`, whatever was proven, and never more than the
+    verdict of its `validator` (None: an operator judges alone)."""
+
+    highest: TrustLevel
+    validator: str | None
+
+
+METHODS: Final[Mapping[TrustMethod, Method]] = MappingProxyType(
     {
-        "direct_exchange": "basic",
-        "web_of_trust": "verified",
-        "manual_verification": "verified",
-        "ca_validation": "verified",
-        "government_pki": "nato",
+        "direct_exchange": Method(highest="basic", validator=DIRECT),
+        "web_of_trust": Method(highest="verified", validator=WEB),
+        "manual_verification": Method(highest="verified", validator=None),
+        "ca_validation": Method(highest="verified", validator=X509),
+        "government_pki": Method(highest="nato", validator=GOVERNMENT),
     }
 )
-"""The highest level that a request by this method can be granted, whatever was proven (row B134)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +174,7 @@ class DirectExchange:
     """Keys exchanged over a link and signed for: the server that asks holds the keys that it names, and, with a DNS
     proof, the domain. Alone it gives `basic`."""
 
-    name = "direct exchange"
+    name = DIRECT
     highest: TrustLevel = "basic"
 
     def judge(self, evidence: Evidence, now: float) -> Verdict:

@@ -7,7 +7,8 @@ import pytest
 from norc_actors.ids import ServerId
 from norc_actors.limits import DOMAIN_PROOF_SECONDS
 from norc_actors.trust.validators import (
-    HIGHEST,
+    DIRECT,
+    METHODS,
     WEIGHTS,
     DirectExchange,
     DomainAnswer,
@@ -42,7 +43,8 @@ def test_who_holds_its_keys_is_basic():
     validator: Validator = DirectExchange()
     verdict = validator.judge(EVIDENCE, NOW)
     assert (verdict.level, verdict.proofs, verdict.points) == ("basic", {"key_exchange"}, {})
-    assert validator.highest == HIGHEST["direct_exchange"] == "basic"
+    assert validator.highest == METHODS["direct_exchange"].highest == "basic"
+    assert validator.name == verdict.validator == METHODS["direct_exchange"].validator == DIRECT
 
 
 @pytest.mark.parametrize(
