@@ -79,6 +79,14 @@ MAX_EXCHANGE_ENTRIES = 64  # challenges, conditions, attestations of one trust m
 
 # --- Trust (section 9) ---
 DOMAIN_PROOF_SECONDS = 86400  # a DNS record proves a domain for so long after it was looked up
+TRUST_SKEW_SECONDS = 60  # how far the clocks of two servers may differ
+TRUST_CERTIFICATE_SECONDS = 90 * 86400  # a trust certificate lives this long …
+TRUST_RENEW_SECONDS = 30 * 86400  # … and its renewal is asked for at least this long before its end
+TRUST_MAX_AGE_SECONDS = 31_536_000  # after this, trust is established anew
+CRL_FRESH_SECONDS = 300  # without a newer list of what a peer revoked, its relation is suspended
+CRL_POLL_SECONDS = 60.0  # how often each peer is asked for its list
+TRUST_MESSAGES_PER_SECOND = 100  # of a relation whose operator said nothing else
+TRUST_MBPS = 100
 
 # --- Delivery (section 7) and rates (section 10) ---
 MESSAGES_PER_MINUTE = 60  # messages and all else that is stored, per device …
