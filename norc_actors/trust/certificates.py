@@ -270,9 +270,8 @@ def _issuer(certificate: Certificate, against: Against) -> None:
 def _signature(certificate: Certificate, against: Against) -> None:
     for key in against.issuer_keys:
         try:
-            verify_certificate(
-                certificate.map, key, issuer=against.issuer, now=certificate.terms.not_before
-            )  # its time is the next check's
+            begin = certificate.terms.not_before  # whether it is in time, the next check says
+            verify_certificate(certificate.map, key, issuer=certificate.issuer, now=begin)
         except BadSignatureError:
             continue
         return
@@ -298,7 +297,7 @@ def _permissions(certificate: Certificate, against: Against) -> None:
 
 
 def _conditions(certificate: Certificate, against: Against) -> None:
-    if certificate.level_at(against.now) == "untrusted":
+    if certificate.terms.trust_level != "untrusted" == certificate.level_at(against.now):
         raise ProtocolError(Code.TRUST_EXPIRED, f"certificate {certificate.id}: a condition was missed")
 
 

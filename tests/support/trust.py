@@ -1,0 +1,66 @@
+"""Servers that trust one another, made of seeded keys: certificates, revocations and lists between them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from norc_actors.crypto.signatures import SigningKey
+from norc_actors.crypto.suites import Algorithm
+from norc_actors.ids import Random, ServerId, new_uuid
+from norc_actors.protocol.schema import SignedMap
+from norc_actors.trust import certificates, crl, revocation
+from norc_actors.trust.certificates import Certificate, Grant
+from norc_actors.trust.drafts import draft_message
+from norc_actors.trust.relations import Records
+from norc_actors.trust.revocation import Revocation, Wish
+from tests.support.people import NOW, seeded
+
+
+@dataclass
+class Party:
+    """A server with its identity key, and the head of its chain of revocations."""
+
+    name: ServerId
+    key: SigningKey
+    random: Random
+    head: bytes | None = None
+    revoked: list[Revocation] = field(default_factory=list)
+
+    def grant(self, other: "Party", level: str = "verified", *, now: int = NOW, **terms: Any) -> Certificate:
+        """A certificate for `other`."""
+        draft = certificates.draft(
+            self.key.public_key,
+            Grant(level=level, **terms),  # type: ignore[arg-type]
+            issuer=self.name,
+            subject=other.name,
+            keys=(other.key.public_key,),
+            certificate_id=new_uuid(self.random),
+            now=now,
+        )
+        return Certificate.read(draft.by(self.key))
+
+    def revoke(self, certificate: Certificate, *, now: int = NOW, came: int | None = None, **wish: Any) -> Revocation:
+        """The revocation of a certificate, next in this server's chain, as it came to somebody at `came`."""
+        wished = Wish(**({"reason": "voluntary"} | wish))
+        draft = revocation.draft(
+            self.key.public_key, certificate, wished, revocation_id=new_uuid(self.random), previous=self.head, now=now
+        )
+        draft = draft_message(self.key.public_key, draft.members | {"revoking_server": self.name})
+        read = revocation.read(draft.by(self.key), [self.key.public_key], now if came is None else came)
+        self.head = read.hash
+        self.revoked.append(read)
+        return read
+
+    def list(self, number: int, *certificates: Certificate, now: int = NOW) -> SignedMap:
+        """A list with the certificates that are at an end at `now`."""
+        entries = crl.entries_of(certificates, self.revoked, now)
+        return crl.draft(self.key.public_key, self.name, number, entries, now).by(self.key)
+
+
+def party(name: str, algorithm: Algorithm = "ed25519") -> Party:
+    """A server of that name, the same in every run."""
+    return Party(ServerId(name), SigningKey.generate(algorithm, seeded(("trust", name))), seeded(("ids", name)))
+
+
+def records(own: Party, other: Party, *, now: int = NOW, **more: Any) -> Records:
+    """The records of `own` about `other`, its list fresh."""
+    return Records(own=own.name, other=other.name, **({"fresh_until": now + 300} | more))
