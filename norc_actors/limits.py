@@ -85,6 +85,8 @@ TRUST_RENEW_SECONDS = 30 * 86400  # … and its renewal is asked for at least th
 TRUST_MAX_AGE_SECONDS = 31_536_000  # after this, trust is established anew
 CRL_FRESH_SECONDS = 300  # without a newer list of what a peer revoked, its relation is suspended
 CRL_POLL_SECONDS = 60.0  # how often each peer is asked for its list
+RELIABLE_SECONDS = 90 * 86400  # a relation without trouble for so long is a reliable one
+MAX_TRUST_HOPS = 5  # edges of a path of trust
 TRUST_MESSAGES_PER_SECOND = 100  # of a relation whose operator said nothing else
 TRUST_MBPS = 100
 

@@ -93,12 +93,14 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
-    """What a third server said of the subject, its signature verified (`web.py`)."""
+    """What a third server said of the subject, its signature verified (`web.py`). `given` and `expires` in seconds
+    since the epoch."""
 
     recommender: ServerId
     opinion: Literal["positive", "negative", "neutral", "declined"]
     confidence: Literal["low", "medium", "high"]
     level: TrustLevel
+    given: int
     expires: int
 
 

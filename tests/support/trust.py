@@ -6,6 +6,7 @@ from typing import Any
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.crypto.suites import Algorithm
 from norc_actors.ids import Random, ServerId, new_uuid
+from norc_actors.protocol.messages.trust import TrustCapabilities, TrustPolicies, VersionCompatibility
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.trust import certificates, crl, revocation
 from norc_actors.trust.certificates import Certificate, Grant
@@ -64,3 +65,28 @@ def party(name: str, algorithm: Algorithm = "ed25519") -> Party:
 def records(own: Party, other: Party, *, now: int = NOW, **more: Any) -> Records:
     """The records of `own` about `other`, its list fresh."""
     return Records(own=own.name, other=other.name, **({"fresh_until": now + 300} | more))
+
+
+def capabilities(server: Party, *, auto_accept_basic: bool = False, **more: Any) -> TrustCapabilities:
+    """What a server says of itself, unsigned (the struct alone)."""
+    policies = TrustPolicies(
+        auto_accept_basic=auto_accept_basic,
+        require_manual_approval=True,
+        trust_inheritance=False,
+        max_trust_age=31_536_000,
+        version_compatibility=VersionCompatibility(enforce_amc=True, allow_downgrade=False, require_latest_minor=False),
+    )
+    return TrustCapabilities(
+        protocol_version="1.1",
+        supported_versions=("1.0", "1.1"),
+        server_id=server.name,
+        supported_methods=("direct_exchange",),
+        supported_trust_levels=("basic",),
+        certificate_authorities=(),
+        key_algorithms=("ed25519",),
+        compliance_certifications=(),
+        trust_policies=policies,
+        timestamp=NOW,
+        signature=bytes(64),
+        **more,
+    )
