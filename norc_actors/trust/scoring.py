@@ -11,7 +11,7 @@
 
 Rules
 - A level needs its proofs (`PROOFS`, those of all lower levels too) *and* its score, lies within what the method can
-  come to, and within the verdict of the method's own validator. Points never replace a proof.
+  come to, and above basic within the verdict of the method's own validator. Points never replace a proof.
 - Points of one criterion are the best that any validator gave, never a sum of several; so the score lies in 0 … 100.
 - More evidence never lowers the score or the level, but for evidence that is broken: one refused verdict and nothing
   is proven.
@@ -198,6 +198,6 @@ def _against(
         reasons.append(f"{evidence.method.replace('_', ' ')} gives no more than {method.highest}.")
     elif method.validator is not None:
         given = by_name.get(method.validator, "untrusted")
-        if rank == LEVELS.index(given) + 1:
+        if rank == max(LEVELS.index(given), LEVELS.index("basic")) + 1:
             reasons.append(f"{method.validator} supports no more than {given}.")
     return reasons

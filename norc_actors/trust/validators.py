@@ -135,7 +135,7 @@ class Evidence:
     government: GovPkiTrustRequest | None = None
     nato: NatoRecord | None = None
     known_builds: frozenset[bytes] = frozenset()
-    history: History = History()
+    history: History = field(default_factory=History)
     recommendations: tuple[Recommendation, ...] = ()
 
 

@@ -6,11 +6,17 @@ from typing import Any
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.crypto.suites import Algorithm
 from norc_actors.ids import Random, ServerId, new_uuid
-from norc_actors.protocol.messages.trust import TrustCapabilities, TrustPolicies, VersionCompatibility
+from norc_actors.protocol.messages.trust import (
+    OrganizationInfo,
+    TrustCapabilities,
+    TrustPolicies,
+    VersionCompatibility,
+)
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.trust import certificates, crl, revocation
 from norc_actors.trust.certificates import Certificate, Grant
 from norc_actors.trust.drafts import draft_message
+from norc_actors.trust.exchange import Profile
 from norc_actors.trust.relations import Records
 from norc_actors.trust.revocation import Revocation, Wish
 from tests.support.people import NOW, seeded
@@ -57,9 +63,9 @@ class Party:
         return crl.draft(self.key.public_key, self.name, number, entries, now).by(self.key)
 
 
-def party(name: str, algorithm: Algorithm = "ed25519") -> Party:
-    """A server of that name, the same in every run."""
-    return Party(ServerId(name), SigningKey.generate(algorithm, seeded(("trust", name))), seeded(("ids", name)))
+def party(name: str, algorithm: Algorithm = "ed25519", seed: object = 0) -> Party:
+    """A server of that name, the same in every run; `seed` changes the ids that it draws, and not its key."""
+    return Party(ServerId(name), SigningKey.generate(algorithm, seeded(("trust", name))), seeded(("ids", name, seed)))
 
 
 def records(own: Party, other: Party, *, now: int = NOW, **more: Any) -> Records:
@@ -67,15 +73,34 @@ def records(own: Party, other: Party, *, now: int = NOW, **more: Any) -> Records
     return Records(own=own.name, other=other.name, **({"fresh_until": now + 300} | more))
 
 
+def policies(**changes: Any) -> TrustPolicies:
+    """What a server's operator usually says of trust."""
+    usual = {
+        "auto_accept_basic": False,
+        "require_manual_approval": True,
+        "trust_inheritance": False,
+        "max_trust_age": 31_536_000,
+        "version_compatibility": VersionCompatibility(
+            enforce_amc=True, allow_downgrade=False, require_latest_minor=False
+        ),
+    }
+    return TrustPolicies(**(usual | changes))
+
+
+def profile(server: Party, **changes: Any) -> Profile:
+    """What a server says of itself in exchanges."""
+    usual = {
+        "server": server.name,
+        "keys": (server.key.public_key,),
+        "policies": policies(),
+        "organization": OrganizationInfo(name=f"{server.name} Ltd", country="NL", contact_email=f"ops@{server.name}"),
+        "chain": (b"leaf of " + server.name.encode(), b"root"),
+    }
+    return Profile(**(usual | changes))
+
+
 def capabilities(server: Party, *, auto_accept_basic: bool = False, **more: Any) -> TrustCapabilities:
     """What a server says of itself, unsigned (the struct alone)."""
-    policies = TrustPolicies(
-        auto_accept_basic=auto_accept_basic,
-        require_manual_approval=True,
-        trust_inheritance=False,
-        max_trust_age=31_536_000,
-        version_compatibility=VersionCompatibility(enforce_amc=True, allow_downgrade=False, require_latest_minor=False),
-    )
     return TrustCapabilities(
         protocol_version="1.1",
         supported_versions=("1.0", "1.1"),
@@ -85,7 +110,7 @@ def capabilities(server: Party, *, auto_accept_basic: bool = False, **more: Any)
         certificate_authorities=(),
         key_algorithms=("ed25519",),
         compliance_certifications=(),
-        trust_policies=policies,
+        trust_policies=policies(auto_accept_basic=auto_accept_basic),
         timestamp=NOW,
         signature=bytes(64),
         **more,
