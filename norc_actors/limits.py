@@ -89,6 +89,7 @@ EXCHANGE_FRESH_SECONDS = 300  # how old the first two messages of a trust exchan
 EXCHANGE_SECONDS = 30 * 86400  # an exchange nobody decided ends
 CHALLENGE_SECONDS = 60  # to answer what a machine can answer …
 CHALLENGE_DNS_SECONDS = 7 * 86400  # … and what needs a person to publish a DNS record
+HEALTH_AHEAD_SECONDS = 30 * 86400  # what ends sooner is a risk
 RELIABLE_SECONDS = 90 * 86400  # a relation without trouble for so long is a reliable one
 MAX_TRUST_HOPS = 5  # edges of a path of trust
 TRUST_MESSAGES_PER_SECOND = 100  # of a relation whose operator said nothing else

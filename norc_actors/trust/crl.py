@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.ids import ServerId
 from norc_actors.limits import CRL_FRESH_SECONDS, MAX_ENTRIES, TRUST_SKEW_SECONDS
 from norc_actors.protocol.canonical import Value
@@ -24,10 +23,10 @@ from norc_actors.protocol.codec import convert
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.messages.trust_decision import CrlReason, RevokedCertificate, TrustCrl
 from norc_actors.protocol.schema import SignedMap
-from norc_actors.protocol.trust_transcript import check_crl_number, verify_message
+from norc_actors.protocol.trust_transcript import check_crl_number
 
 from .certificates import Certificate
-from .drafts import Draft, draft_message
+from .drafts import Draft, draft_message, signed_by
 from .revocation import CRL_REASONS, Revocation
 
 SUSPENDS: Final = CRL_FRESH_SECONDS
@@ -119,7 +118,7 @@ def take(known: Known, plain: Mapping[str, Value], issuer: ServerId, keys: Itera
     message = convert(plain, TrustCrl)
     if message.issuer_server != issuer:
         raise ProtocolError(Code.WRONG_TARGET, f"a list of {message.issuer_server} from {issuer}")
-    if not any(_holds(plain, key) for key in keys):
+    if signed_by(plain, keys) is None:
         raise ProtocolError(Code.BAD_SIGNATURE, f"a list that {issuer} did not sign")
     if message.this_update > now + TRUST_SKEW_SECONDS:
         return Taken(known=replace(known, held=dict(plain)), quarantined=True)
@@ -155,11 +154,3 @@ def release(known: Known, issuer: ServerId, keys: Iterable[bytes], now: float) -
         return None
     taken = take(replace(known, held=None), known.held, issuer, keys, now)
     return None if taken.quarantined else taken
-
-
-def _holds(plain: Mapping[str, Value], key: bytes) -> bool:
-    try:
-        verify_message(plain, key, None)
-    except BadSignatureError:
-        return False
-    return True

@@ -4,13 +4,14 @@ Trust makes a `Draft` with the label and the body to sign; whoever owns the key 
 The formulas are those of `protocol/trust_transcript.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.signatures import Signer
 from norc_actors.protocol.canonical import Value, canonical
 from norc_actors.protocol.schema import SignedMap
-from norc_actors.protocol.trust_transcript import OUTSIDE, Transcript, label_of, signed_body
+from norc_actors.protocol.trust_transcript import OUTSIDE, Transcript, label_of, signed_body, verify_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +57,14 @@ def draft_certificate(public_key: bytes, certificate: Mapping[str, Value]) -> Dr
 def draft_proof(public_key: bytes, transcript: Transcript, challenge_data: bytes) -> ToSign:
     """A `cryptographic_proof`; `transcript` as in the trust_response that carries it."""
     return ToSign(public_key, "trust-proof:v1", transcript.th(public_key) + challenge_data)
+
+
+def signed_by(plain: Mapping[str, Value], keys: Iterable[bytes]) -> bytes | None:
+    """Which of `keys` signed this message outside an exchange (th_t = 0); None: none of them."""
+    for key in keys:
+        try:
+            verify_message(plain, key, None)
+        except BadSignatureError:
+            continue
+        return key
+    return None

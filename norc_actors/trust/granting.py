@@ -20,7 +20,6 @@ from norc_actors.crypto.signatures import algorithm_of
 from norc_actors.ids import Random, ServerId, new_uuid
 from norc_actors.limits import CHALLENGE_DNS_SECONDS, CHALLENGE_SECONDS
 from norc_actors.protocol.canonical import Value, base64url
-from norc_actors.protocol.codec import to_map
 from norc_actors.protocol.errors import Code, ProtocolError, malformed
 from norc_actors.protocol.messages.trust import (
     TXT_PREFIX,
@@ -38,6 +37,7 @@ from norc_actors.protocol.schema import SignedMap
 from norc_actors.protocol.trust_levels import TrustLevel, at_least
 from norc_actors.protocol.trust_transcript import verify_proof
 
+from . import decisions
 from .certificates import Certificate, Grant
 from .drafts import Draft, draft_message
 from .exchange import Exchange, Profile, Repeated, after, arrived
@@ -257,58 +257,18 @@ def draft_decision(
     after(exchange, "trust_decision", "granting")
     check_grant(exchange, grant, assessment)
     exchange.response  # noqa: B018 - 3002 without one
-    terms = Certificate.read(certificate).terms
-    message = _decision(exchange.request_id, exchange.own, exchange.remote, now)
-    message |= {
-        "decision": "conditional" if terms.conditions else "accept",
-        "granted_trust_level": terms.trust_level,
-        "trust_conditions": [to_map(condition) for condition in terms.conditions],
-        "trust_metadata": _metadata(
-            now, terms.not_after, renewable=terms.renewable, revocable=terms.revocable, assessment=assessment
-        ),
-        "federation_permissions": to_map(terms.permissions),
-        "mutual_trust_required": mutual,
-        "certificate": dict(certificate),
-    }
+    message = decisions.granting(
+        exchange.request_id, certificate, assessment.remarks(), now, score=assessment.score, mutual=mutual
+    )
     return draft_message(exchange.own_keys[0], message, exchange.transcript)
 
 
 def draft_rejection(exchange: Exchange, why: tuple[str, ...], now: int, assessment: Assessment | None = None) -> Draft:
     """The decision not to grant; `why` is told to the other's operator."""
     after(exchange, "trust_decision", "granting")
-    message = _decision(exchange.request_id, exchange.own, exchange.remote, now)
-    metadata = _metadata(now, now, renewable=False, revocable=False, assessment=assessment)
-    message |= {
-        "decision": "reject",
-        "granted_trust_level": "untrusted",
-        "trust_conditions": [],
-        "trust_metadata": metadata | {"validation_evidence": [*why]},
-        "federation_permissions": to_map(Grant(level="untrusted", permissions=frozenset()).struct()),
-        "mutual_trust_required": False,
-    }
+    score = 0 if assessment is None else assessment.score
+    message = decisions.refusing(exchange.request_id, exchange.own, exchange.remote, why, now, score=score)
     return draft_message(exchange.own_keys[0], message, exchange.transcript)
-
-
-def _decision(request_id: str, own: ServerId, remote: ServerId, now: int) -> SignedMap:
-    return {
-        "type": "trust_decision",
-        "request_id": request_id,
-        "decision_server": own,
-        "target_server": remote,
-        "timestamp": now,
-    }
-
-
-def _metadata(now: int, end: int, *, renewable: bool, revocable: bool, assessment: Assessment | None) -> SignedMap:
-    remarks: list[Value] = [] if assessment is None else [*assessment.remarks()]
-    return {
-        "established_at": now,
-        "expires_at": end,
-        "renewable": renewable,
-        "revocable": revocable,
-        "trust_score": 0 if assessment is None else assessment.score,
-        "validation_evidence": remarks,
-    }
 
 
 def check_acknowledgment(exchange: Exchange, now: float) -> Certificate | None:

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.ids import ServerId
 from norc_actors.protocol.canonical import Value
 from norc_actors.protocol.codec import convert
@@ -32,10 +31,10 @@ from norc_actors.protocol.messages.trust_decision import (
     TrustRevoke,
 )
 from norc_actors.protocol.schema import SignedMap
-from norc_actors.protocol.trust_transcript import revocation_hash, verify_message
+from norc_actors.protocol.trust_transcript import revocation_hash
 
 from .certificates import Certificate
-from .drafts import Draft, draft_message
+from .drafts import Draft, draft_message, signed_by
 
 IMMEDIATE: Final[frozenset[str]] = frozenset({"compromised_key", "policy_violation"})
 CRL_REASONS: Final[Mapping[RevocationReason, CrlReason]] = {
@@ -96,13 +95,10 @@ class Revocation:
 def read(plain: Mapping[str, Value], signer_keys: Iterable[bytes], now: float) -> Revocation:
     """A received `trust_revoke`, verified; `ProtocolError` 3001 if it is none, 5604 if no key of its signer holds."""
     message = convert(plain, TrustRevoke)
-    for key in signer_keys:
-        try:
-            verify_message(plain, key, None)
-        except BadSignatureError:
-            continue
-        return Revocation(map=dict(plain), message=message, hash=revocation_hash(key, plain), received_at=int(now))
-    raise ProtocolError(Code.BAD_SIGNATURE, f"a trust_revoke that {message.revoking_server} did not sign")
+    key = signed_by(plain, signer_keys)
+    if key is None:
+        raise ProtocolError(Code.BAD_SIGNATURE, f"a trust_revoke that {message.revoking_server} did not sign")
+    return Revocation(map=dict(plain), message=message, hash=revocation_hash(key, plain), received_at=int(now))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
