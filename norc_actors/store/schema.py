@@ -19,7 +19,7 @@ A change here needs a migration in `migrations/versions`; a test compares both.
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.types import BigInteger
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest migration; `migrations/versions` ends with it."""
 
 metadata = MetaData()
@@ -297,6 +297,89 @@ relay_sources = Table(
     Column("federation_id", Text, nullable=False),
 )
 """The relay that brought a message, as long as the message is known: receipts come up to 30 days later."""
+
+# --- trust ---
+
+trust_certificates = Table(
+    "trust_certificates",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("certificate_id", Text, nullable=False),
+    Column("not_after", _Number, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Index("trust_certificates_once", "issuer", "certificate_id", unique=True),
+)
+"""Issued by this server and held of others, in the order in which they were recorded."""
+
+trust_exchanges = Table(
+    "trust_exchanges",
+    metadata,
+    Column("remote", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("request_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("updated_at", _Number, nullable=False),
+    Column("exchange", LargeBinary, nullable=False),
+    Column("goal", LargeBinary),
+    Column("findings", LargeBinary),
+)
+"""Every exchange with all its messages; what an operator asked (`goal`), and what was found out (`findings`)."""
+
+trust_revocations = Table(
+    "trust_revocations",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("signer", Text, nullable=False),
+    Column("certificate_id", Text, nullable=False),
+    Column("received_at", _Number, nullable=False),
+    Column("revocation", LargeBinary, nullable=False),
+)
+"""Own ones and others', those that bind and those that only recommend."""
+
+trust_pushes = Table(
+    "trust_pushes",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("remote", Text, primary_key=True),
+    Column("created_at", _Number, nullable=False),
+    Column("alarmed_at", _Number),
+    Column("acknowledged_at", _Number),
+    Column("status", Text),
+)
+"""To whom a revocation of this server has to be told, and what they answered."""
+
+trust_lists = Table(
+    "trust_lists",
+    metadata,
+    Column("issuer", Text, primary_key=True),
+    Column("list", LargeBinary, nullable=False),
+)
+"""What is known of every issuer's numbered list of revocations, this server's own included."""
+
+trust_peers = Table(
+    "trust_peers",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("first_seen", _Number, nullable=False),
+    Column("version", Text),
+    Column("shown_key", LargeBinary),
+    Column("capabilities", LargeBinary),
+    Column("government", LargeBinary),
+    Column("monitored_until", _Number, nullable=False),
+)
+"""What another server said of itself, the key that it showed, and the highest version of a link with it."""
+
+trust_recommendations = Table(
+    "trust_recommendations",
+    metadata,
+    Column("recommender", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("expires", _Number, nullable=False),
+    Column("recommendation", LargeBinary, nullable=False),
+)
 
 # --- audit ---
 

@@ -83,6 +83,8 @@ class Standing:
     keys: tuple[bytes, ...] | None = None
     why: tuple[str, ...] = ()
     until: int | None = None
+    since: int = 0
+    """When what this server granted began; 0 without a relation."""
 
     @property
     def level(self) -> TrustLevel:
@@ -147,6 +149,7 @@ def standing(records: Records, now: float) -> Standing:
         keys=issued.certificate.keys if issued.certificate is not None and issued.stands else None,
         why=tuple(_words(records, issued, held, state, now)),
         until=_until(records, both, now),
+        since=issued.certificate.terms.not_before if issued.certificate is not None and both else 0,
     )
 
 

@@ -1,0 +1,1 @@
+"""federation (rest_for_one): the links to other organisations, and what travels on them."""
