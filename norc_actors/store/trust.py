@@ -9,6 +9,7 @@ Rules
 - `records` is what an actor begins with: all that still counts, in one consistent snapshot.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -72,9 +73,6 @@ class TrustStore:
                     connection, StoredExchange, trust_exchanges, "updated_at", trust_exchanges.c.state.not_in(OVER)
                 ),
                 revocations=_all(connection, StoredRevocation, trust_revocations, "number"),
-                pushes=_all(
-                    connection, StoredPush, trust_pushes, "created_at", trust_pushes.c.acknowledged_at.is_(None)
-                ),
                 lists=_all(connection, StoredList, trust_lists, "issuer"),
                 peers=_all(connection, StoredPeer, trust_peers, "server"),
                 recommendations=_all(connection, StoredRecommendation, trust_recommendations, "subject"),
@@ -101,19 +99,29 @@ class TrustStore:
         with self._database.reading() as connection:
             return one(connection, StoredExchange, table, where)
 
-    def exchanges(self, remote: ServerId, limit: int = 20) -> list[StoredExchange]:
+    def exchanges(self, remote: ServerId, limit: int = 20) -> Sequence[StoredExchange]:
         """The newest exchanges with a server, the newest first."""
         table = trust_exchanges
         query = select(table).where(table.c.remote == remote).order_by(table.c.updated_at.desc()).limit(limit)
         with self._database.reading() as connection:
             return [as_value(StoredExchange, row) for row in connection.execute(query).mappings()]
 
-    def pushes(self, revocation_hash: bytes) -> list[StoredPush]:
+    def list(self, issuer: ServerId) -> StoredList | None:
+        """What is known of an issuer's list."""
+        with self._database.reading() as connection:
+            return one(connection, StoredList, trust_lists, trust_lists.c.issuer == issuer)
+
+    def pushes(self, revocation_hash: bytes) -> Sequence[StoredPush]:
         """To whom a revocation was told, and what they answered."""
         table = trust_pushes
         query = select(table).where(table.c.hash == revocation_hash).order_by(table.c.remote)
         with self._database.reading() as connection:
             return [as_value(StoredPush, row) for row in connection.execute(query).mappings()]
+
+    def unacknowledged(self) -> tuple[StoredPush, ...]:
+        """Whom a revocation has still to be told."""
+        with self._database.reading() as connection:
+            return _all(connection, StoredPush, trust_pushes, "created_at", trust_pushes.c.acknowledged_at.is_(None))
 
     def purge(self, now: int) -> int:
         """Forget what has been over for long: exchanges after 90 days, certificates a year after their end,

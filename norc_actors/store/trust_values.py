@@ -92,13 +92,12 @@ class TrustChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrustRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """All that counts now: certificates and revocations in the order in which they were recorded, exchanges that go on,
-    pushes without an answer."""
+    """All that counts now: certificates and revocations in the order in which they were recorded, exchanges that go
+    on."""
 
     certificates: tuple[StoredCertificate, ...]
     exchanges: tuple[StoredExchange, ...]
     revocations: tuple[StoredRevocation, ...]
-    pushes: tuple[StoredPush, ...]
     lists: tuple[StoredList, ...]
     peers: tuple[StoredPeer, ...]
     recommendations: tuple[StoredRecommendation, ...]

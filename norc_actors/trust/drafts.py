@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.signatures import Signer
+from norc_actors.crypto.suites import hash_for_key
 from norc_actors.protocol.canonical import Value, canonical
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.protocol.trust_transcript import OUTSIDE, Transcript, label_of, signed_body, verify_message
@@ -68,3 +69,9 @@ def signed_by(plain: Mapping[str, Value], keys: Iterable[bytes]) -> bytes | None
             continue
         return key
     return None
+
+
+def key_fingerprint(key: bytes) -> str:
+    """How operators tell identity keys apart: 16 bytes of the key's hash, in groups of four digits."""
+    digits = hash_for_key(key)(key)[:16].hex()
+    return " ".join(digits[start : start + 4] for start in range(0, len(digits), 4))

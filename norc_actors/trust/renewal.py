@@ -6,8 +6,8 @@ Rules
   `trust_decision` outside any exchange, whose request_id is the renewal's; so it may also send one unasked, say because
   a condition was met. Both sign with th_t = 0.
 - What asks for no more than there is, is renewed by itself: the same level or less, permissions only taken away. Any
-  level above, any permission more, any other parameter waits for an operator (`Judged.why` says which); and nothing is
-  renewed beyond the age of its exchange, by anybody.
+  permission more, any other parameter waits for an operator (`Judged.why` says which). A level above needs proofs, so
+  it needs an exchange: 5004. Nothing is renewed beyond the age of its exchange, by anybody.
 - A renewed certificate is taken over if it is from the issuer, for this server and its keys, and no older than the one
   that counts. It can only say what the issuer lets this server do, so no approval is needed here.
 """
@@ -21,7 +21,7 @@ from norc_actors.limits import TRUST_MAX_AGE_SECONDS, TRUST_RENEW_SECONDS
 from norc_actors.protocol.canonical import Value
 from norc_actors.protocol.codec import convert, to_map
 from norc_actors.protocol.errors import Code, ProtocolError, malformed
-from norc_actors.protocol.messages.trust_decision import RequestedChange, TrustDecision, TrustRenewal
+from norc_actors.protocol.messages.trust_decision import Permission, RequestedChange, TrustDecision, TrustRenewal
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.protocol.trust_levels import TrustLevel, at_least
 
@@ -33,11 +33,15 @@ from .requesting import check_received
 Reason = Literal["scheduled", "early", "security_update"]
 
 
-def due(certificate: Certificate, now: float) -> bool:
-    """Whether a renewal has to be asked for: 30 days before the end, or in the last third of a shorter life."""
+def begins(certificate: Certificate) -> int:
+    """When a renewal begins to be due: 30 days before the end, or in the last third of a shorter life."""
     terms = certificate.terms
-    before = min(TRUST_RENEW_SECONDS, (terms.not_after - terms.not_before) // 3)
-    return terms.renewable and terms.not_after - before <= now < terms.not_after
+    return terms.not_after - min(TRUST_RENEW_SECONDS, (terms.not_after - terms.not_before) // 3)
+
+
+def due(certificate: Certificate, now: float) -> bool:
+    """Whether a renewal has to be asked for."""
+    return certificate.terms.renewable and begins(certificate) <= now < certificate.terms.not_after
 
 
 def draft_renewal(
@@ -69,10 +73,12 @@ def draft_renewal(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a renewal comes to. `grant`: what would follow; `why`: what an operator has to approve, empty if nothing."""
+    """What a renewal comes to. `grant`: what follows by itself; `asked`: with the permissions that it asks for besides;
+    `why`: what an operator has to approve, empty if nothing."""
 
     renewal: TrustRenewal
     grant: Grant
+    asked: Grant
     why: tuple[str, ...]
 
 
@@ -88,7 +94,7 @@ def judge(
 ) -> Judged:
     """Judge a received `trust_renewal`; `certificate` is the one that counts between the two. `ProtocolError` 5604 for
     its signature, 5206 for other names or another certificate, 5003 and 5002 for one that has ended, 5005 for one that
-    is not renewable."""
+    is not renewable, 5004 for a level above."""
     renewal = convert(plain, TrustRenewal)
     if signed_by(plain, keys) is None:
         raise ProtocolError(Code.BAD_SIGNATURE, f"a trust_renewal that {remote} did not sign")
@@ -108,20 +114,20 @@ def judge(
 
 
 def _judged(renewal: TrustRenewal, certificate: Certificate) -> Judged:
-    grant, why = grant_of(certificate), []
+    grant, why, more = grant_of(certificate), [], set[Permission]()
     if not at_least(grant.level, renewal.requested_trust_level):
-        why.append(f"It asks for {renewal.requested_trust_level} instead of {grant.level}.")
-    else:
-        grant = replace(grant, level=renewal.requested_trust_level)
+        raise ProtocolError(Code.INSUFFICIENT_TRUST, f"{renewal.requested_trust_level} needs an exchange")
+    grant = replace(grant, level=renewal.requested_trust_level)
     for change in renewal.changes_requested:
         if change.permission is None:
             why.append(f"It asks for {change.parameter} = {change.new_value}: {change.justification}")
-        elif change.new_value is not False:
-            if change.permission not in grant.permissions:
-                why.append(f"It asks for the permission {change.permission}: {change.justification}")
-        else:
+        elif change.new_value is False:
             grant = replace(grant, permissions=grant.permissions - {change.permission})
-    return Judged(renewal=renewal, grant=grant, why=tuple(why))
+        elif change.permission not in grant.permissions:
+            more.add(change.permission)
+            why.append(f"It asks for the permission {change.permission}: {change.justification}")
+    asked = replace(grant, permissions=grant.permissions | more)
+    return Judged(renewal=renewal, grant=grant, asked=asked, why=tuple(why))
 
 
 def draft_renewed(

@@ -9,12 +9,14 @@ Rules
   has to say what the decision says. What says more than the decision is refused, not believed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from norc_actors.crypto.hkdf import blake3
+from norc_actors.crypto.layout import lv
 from norc_actors.crypto.signatures import algorithm_of
-from norc_actors.crypto.suites import hash_for_key
+from norc_actors.crypto.suites import SUITES, hash_for_key
 from norc_actors.ids import ServerId
 from norc_actors.limits import TRUST_RENEW_SECONDS, TRUST_SKEW_SECONDS
 from norc_actors.protocol.canonical import Value, base64url
@@ -42,7 +44,8 @@ DOMAIN_WORD: Final = "norc-trust="
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
     """What an operator asks of another server, and grants it in return (`grant.level` is lowered to what the other
-    grants). `domain_challenge`: 32 random bytes, for a record that is published already."""
+    grants). `domain_challenge`: 32 random bytes, for a record that is published already. `fingerprint`: that of the
+    other's identity key, if the operator has it from elsewhere; another key ends the exchange."""
 
     level: TrustLevel
     method: TrustMethod
@@ -50,6 +53,7 @@ class Goal:
     mutual: bool = True
     domain_challenge: bytes | None = None
     witness: bool = False
+    fingerprint: str = ""
 
 
 def domain_record(challenge: bytes, key: bytes) -> str:
@@ -57,6 +61,13 @@ def domain_record(challenge: bytes, key: bytes) -> str:
     use it, whoever sees it."""
     digest = hash_for_key(key)(b"norc-t-domain-v1" + challenge + key)
     return DOMAIN_WORD + base64url(digest)
+
+
+def hybrid_fingerprint(suites: Iterable[str]) -> bytes | None:
+    """`pq_fingerprint` of a server: which hybrid suites it serves (BLAKE3 over their names in order); None for none. A
+    server has no lasting post-quantum key, so there is nothing else to name."""
+    hybrid = sorted(name for name in suites if name in SUITES and SUITES[name].hybrid)
+    return blake3(b"norc-t-hybrid-v1" + b"".join(lv(name.encode()) for name in hybrid)) if hybrid else None
 
 
 def begin(profile: Profile, remote: ServerId, *, request_id: str, now: int) -> Exchange:

@@ -101,6 +101,11 @@ def read(plain: Mapping[str, Value], signer_keys: Iterable[bytes], now: float) -
     return Revocation(map=dict(plain), message=message, hash=revocation_hash(key, plain), received_at=int(now))
 
 
+def known(plain: Mapping[str, Value], digest: bytes, received_at: int) -> Revocation:
+    """One that was verified when it came, as it was stored."""
+    return Revocation(map=dict(plain), message=convert(plain, TrustRevoke), hash=digest, received_at=received_at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What an operator (or a missed condition) wants revoked. `effective_date` None: now; `grace_period` in seconds."""

@@ -15,7 +15,7 @@ Rules
 - A web gives points and at most `verified`; it proves neither a key nor an organisation.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -135,6 +135,22 @@ class WebOfTrust:
         if not self.inherit:
             return "Trust is not inherited here (trust_inheritance is off)."
         return f"No path of trust leads to {server}."
+
+
+def edges_of(
+    recommendations: Iterable[tuple[ServerId, Recommendation]], inherits: Collection[ServerId], now: float
+) -> list[Edge]:
+    """(subject, recommendation) as edges: who recommends a server trusts it, up to the level that it recommends."""
+    return [
+        Edge(
+            truster=one.recommender,
+            trusted=subject,
+            score=LEVEL_SCORES[one.level],
+            inherits=one.recommender in inherits,
+        )
+        for subject, one in recommendations
+        if one.opinion == "positive" and one.expires > now
+    ]
 
 
 # --- What this server says when it is asked ---

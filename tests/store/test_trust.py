@@ -71,8 +71,12 @@ def store(database: Database) -> TrustStore:
 def test_what_was_applied_comes_back_after_a_restart(opener: Callable[[], Database]) -> None:
     TrustStore(opener()).apply(EVERYTHING)
     records = TrustStore(opener()).records()
-    for name in TrustChanges.__struct_fields__:
+    for name in records.__struct_fields__:
         assert sorted(map(repr, getattr(records, name))) == sorted(map(repr, getattr(EVERYTHING, name)))
+    store = TrustStore(opener())
+    assert sorted(map(repr, store.unacknowledged())) == sorted(map(repr, EVERYTHING.pushes))
+    assert store.list(B) == EVERYTHING.lists[0]
+    assert store.list(A) is None
 
 
 def test_nothing_is_no_change(store: TrustStore) -> None:
@@ -103,7 +107,6 @@ def test_the_same_certificate_id_of_another_issuer_is_another_certificate(store:
     ("name", "old", "new"),
     [
         ("exchanges", exchange(), exchange(state="challenged", exchange=b"y", findings=b"f")),
-        ("pushes", push(), push(alarmed_at=NOW + 300)),
         ("lists", StoredList(issuer=B, list=b"1"), StoredList(issuer=B, list=b"2")),
         ("peers", peer(), peer(shown_key=b"k", monitored_until=NOW)),
         ("recommendations", recommendation(), recommendation(recommendation=b"s", expires=NOW + 99)),
@@ -113,6 +116,14 @@ def test_all_else_takes_the_place_of_what_was(store: TrustStore, name: str, old:
     for value in (old, new):
         store.apply(TrustChanges(**{name: (value,)}))
     assert getattr(store.records(), name) == (new,)
+
+
+def test_a_push_is_changed_until_it_is_acknowledged(store: TrustStore) -> None:
+    for value in (push(), push(alarmed_at=NOW + 300)):
+        store.apply(TrustChanges(pushes=(value,)))
+        assert store.unacknowledged() == (value,)
+    store.apply(TrustChanges(pushes=(push(acknowledged_at=NOW),)))
+    assert store.unacknowledged() == ()
 
 
 def test_all_or_nothing(store: TrustStore) -> None:
@@ -129,7 +140,7 @@ def test_what_is_over_is_not_loaded_and_can_be_looked_at(store: TrustStore, stat
     store.apply(TrustChanges(exchanges=(over,), pushes=(push(acknowledged_at=NOW + 1, status="accepted"),)))
     records = store.records()
     assert [one.role for one in records.exchanges] == ["requesting"]
-    assert [one.remote for one in records.pushes] == [C]
+    assert [one.remote for one in store.unacknowledged()] == [C]
     assert store.exchange(B, "granting", "r1") == over
     assert store.exchange(B, "granting", "r2") is None
     assert [one.state for one in store.exchanges(B)] == [state, "requested"]

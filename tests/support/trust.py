@@ -18,6 +18,7 @@ from norc_actors.trust.certificates import Certificate, Grant
 from norc_actors.trust.drafts import draft_message
 from norc_actors.trust.exchange import Profile
 from norc_actors.trust.relations import Records
+from norc_actors.trust.requesting import hybrid_fingerprint
 from norc_actors.trust.revocation import Revocation, Wish
 from tests.support.people import NOW, seeded
 
@@ -95,6 +96,7 @@ def profile(server: Party, **changes: Any) -> Profile:
         "policies": policies(),
         "organization": OrganizationInfo(name=f"{server.name} Ltd", country="NL", contact_email=f"ops@{server.name}"),
         "chain": (b"leaf of " + server.name.encode(), b"root"),
+        "pq_fingerprint": hybrid_fingerprint(("0101", "0001")),
     }
     return Profile(**(usual | changes))
 

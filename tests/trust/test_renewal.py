@@ -92,7 +92,6 @@ def test_what_asks_for_no_more_is_renewed_by_itself():
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"level": "classified"}, "classified instead of verified"),
         ({"changes": (change("voice_calls"),)}, "the permission voice_calls: needed"),
         ({"changes": (change(parameter="messages_per_second", new=9),)}, "messages_per_second = 9"),
         ({"changes": (change("voice_calls", new=1),)}, "voice_calls"),
@@ -104,6 +103,13 @@ def test_what_asks_for_more_waits_for_an_operator(more, words):
     result = judged(asked(old, **more), old)
     assert words in result.why[0]
     assert result.grant == grant_of(old)
+    added = {one.permission for one in more["changes"] if one.permission}
+    assert result.asked.permissions == old.permissions | added
+
+
+def test_a_level_above_needs_an_exchange():
+    old = A.grant(B, "verified")
+    assert code_of(judged, asked(old, level="classified"), old) is Code.INSUFFICIENT_TRUST
 
 
 @pytest.mark.parametrize(

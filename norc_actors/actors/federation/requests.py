@@ -44,6 +44,14 @@ class Ask(Call[tuple[FederationFrame, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class ShownKey(Call[bytes]):
+    """To federation_manager: the identity key that the handshake of the link to `remote` proved. Fails with
+    `PeerUnreachable` without a link."""
+
+    remote: ServerId
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a server listens for others; `source` says who told."""
 

@@ -5,13 +5,14 @@ and a user becomes a pseudonym of the day here: the year's key is this actor's a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 import trio
 
 from norc_actors import limits
+from norc_actors.crypto.hkdf import blake3
 from norc_actors.crypto.pseudonym import day_key, pseudonym
 from norc_actors.crypto.suites import SUITES
 from norc_actors.ids import Clock, Random, new_uuid
@@ -25,13 +26,18 @@ log = structlog.get_logger("norc.audit")
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Cast: one event; `user` is whom it is about, "" for nobody."""
+    """Cast: one event. `user` is whom it is about, "" for nobody; `actor` who acted, where it was no user ("operator").
+    `target`: the server it is about, "" for this one; `evidence`: bytes that it rests on, of which the hash is kept."""
 
     event_type: str
     action: str
     result: str
     risk_level: str = "low"
     user: str = ""
+    actor: str = ""
+    target: str = ""
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    evidence: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,17 @@ class AuditLogActor(GenServer):
             "timestamp": int(now),
             "event_type": audit.event_type,
             "source_server": self._server_id,
-            "target_server": self._server_id,
-            "actor": pseudonym(day_key(SUITES["0001"], self._k_year, date), audit.user) if audit.user else b"",
+            "target_server": audit.target or self._server_id,
+            "actor": self._pseudonym(audit.user, date) if audit.user else audit.actor,
             "action": audit.action,
-            "parameters": {},
+            "parameters": dict(audit.parameters),
             "result": audit.result,
             "risk_level": audit.risk_level,
+            "evidence_hash": blake3(audit.evidence),
         }
+
+    def _pseudonym(self, user: str, date: str) -> bytes:
+        return pseudonym(day_key(SUITES["0001"], self._k_year, date), user)
 
     async def _append(self) -> None:
         if self._gathered:
