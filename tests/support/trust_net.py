@@ -20,7 +20,7 @@ from norc_actors.actors.federation.requests import Ask, PeerUnreachable, ShownKe
 from norc_actors.actors.storage.audit_log import Audit
 from norc_actors.actors.trust.branch import TrustParts, trust
 from norc_actors.actors.trust.ledger import TrustSettings
-from norc_actors.actors.trust.requests import StandingOf, TrustFrames
+from norc_actors.actors.trust.requests import Approve, ListTrust, RequestTrust, ShowTrust, StandingOf, TrustFrames
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.ids import ServerId
 from norc_actors.limits import TRUST_DNS_SECONDS
@@ -30,7 +30,9 @@ from norc_actors.protocol.frames import FederationFrame
 from norc_actors.protocol.link_states import LinkState, after_message
 from norc_actors.store.database import Database
 from norc_actors.store.trust import TrustStore
+from norc_actors.trust.certificates import Grant
 from norc_actors.trust.relations import Standing
+from norc_actors.trust.requesting import Goal
 from norc_actors.trust.validators import WEIGHTS, X509, DirectExchange, Evidence, Verdict
 from supervision import NO_REPLY, Call, ChildSpec, From, GenServer, Supervisor, System, start_tree
 from tests.support.people import NOW, seeded
@@ -149,7 +151,8 @@ class TrustServer:
             ChildSpec(names.FEDERATION_MANAGER, lambda: Wires(self.net, self), name=names.FEDERATION_MANAGER),
             trust(parts),
         ]
-        return ChildSpec("node", lambda: Supervisor(children, "rest_for_one", intensity=100), type="supervisor")
+        start = lambda: Supervisor(children, "rest_for_one", intensity=100)  # noqa: E731
+        return ChildSpec("node", start, name="node", type="supervisor")
 
     async def hears(
         self, other: "TrustServer", frames: tuple[tuple[int, bytes], ...]
@@ -272,4 +275,42 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0)
     """Wait on virtual time."""
     with trio.fail_after(seconds):
         while not await condition():  # noqa: ASYNC110 - it is asked of actors
-            await trio.sleep(0.05)
+            await trio.sleep(max(0.05, seconds / 600))
+
+
+def goal(level: str = "verified", method: str | None = None, **more: Any) -> Goal:
+    """What an operator asks for."""
+    method = method or ("direct_exchange" if level == "basic" else "ca_validation")
+    return Goal(level=level, method=method, grant=Grant(level=level), **more)  # type: ignore[arg-type]
+
+
+async def asked(a: TrustServer, b: TrustServer, wanted: Goal) -> None:
+    """`a` asks, publishes what `b` wants to see, and `b` has judged it."""
+    await a.ask(RequestTrust(b.name, wanted))
+
+    async def judged() -> bool:
+        shown = (await a.ask(ShowTrust(b.name))).exchanges[0]
+        a.net.txt[a.name] = list(shown.records.values()) or a.net.txt.get(a.name, [])
+        lines = {line.server: line for line in await b.ask(ListTrust())}
+        view = (await b.ask(ShowTrust(a.name))).exchanges if a.name in lines else ()
+        return any(each.waits_for_operator and each.score is not None for each in view)
+
+    await until(judged)
+
+
+async def trusted(one: TrustServer, other: TrustServer) -> bool:
+    return (await one.standing(other)).state == (await other.standing(one)).state == "trusted"
+
+
+async def befriend(a: TrustServer, b: TrustServer, level: str = "verified", **terms: Any) -> None:
+    """Have `a` ask `b`, and an operator grant it."""
+    await asked(a, b, goal(level))
+    await b.ask(Approve(a.name, organisation_checked=True, grant=Grant(level=level, **terms)))  # type: ignore[arg-type]
+    await until(lambda: trusted(a, b))
+
+
+async def friends(net: Net, level: str = "verified", **terms: Any) -> tuple[TrustServer, TrustServer]:
+    """a.example and b.example, which trust one another; `terms` of what b grants a."""
+    a, b = await net.server("a.example"), await net.server("b.example")
+    await befriend(a, b, level, **terms)
+    return a, b

@@ -156,7 +156,6 @@ class TrustMonitor(GenServer):
             conditions.next_deadline(relation.conditions, now),
             relation.renewal_at if relation.renewal_at > now else None,
         ]
-        asked = self._asked.get(relation.server)
-        if asked is not None:
-            moments.append(int(asked + limits.TRUST_ASK_AGAIN_SECONDS))
+        if relation.server in self._asked:  # a new certificate on the same terms is no change that is told
+            moments.append(int(now + limits.TRUST_TICK_SECONDS))
         return min((moment for moment in moments if moment is not None), default=now + limits.TRUST_MONITOR_SECONDS)

@@ -10,42 +10,9 @@ from norc_actors.actors.trust.requests import Approve, ListTrust, Reject, Reques
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.trust.certificates import Grant
 from norc_actors.trust.drafts import key_fingerprint
-from norc_actors.trust.requesting import Goal
 from tests.support.people import NOW, seeded
 from tests.support.trust import policies
-from tests.support.trust_net import Net, TrustServer, network, until
-
-
-def goal(level="verified", method=None, **more):
-    method = method or ("direct_exchange" if level == "basic" else "ca_validation")
-    return Goal(level=level, method=method, grant=Grant(level=level), **more)
-
-
-async def asked(a: TrustServer, b: TrustServer, wanted: Goal) -> None:
-    """`a` asks, publishes what `b` wants to see, and `b` has judged it."""
-    await a.ask(RequestTrust(b.name, wanted))
-
-    async def judged() -> bool:
-        shown = (await a.ask(ShowTrust(b.name))).exchanges[0]
-        a.net.txt[a.name] = list(shown.records.values()) or a.net.txt.get(a.name, [])
-        lines = {line.server: line for line in await b.ask(ListTrust())}
-        view = (await b.ask(ShowTrust(a.name))).exchanges if a.name in lines else ()
-        return any(each.waits_for_operator and each.score is not None for each in view)
-
-    await until(judged)
-
-
-async def trusted(one: TrustServer, other: TrustServer) -> bool:
-    return (await one.standing(other)).state == (await other.standing(one)).state == "trusted"
-
-
-async def friends(net: Net, level: str = "verified", **more) -> tuple[TrustServer, TrustServer]:
-    """Two servers that trust one another."""
-    a, b = await net.server("a.example", **more), await net.server("b.example", **more)
-    await asked(a, b, goal(level))
-    await b.ask(Approve(a.name, organisation_checked=True, grant=Grant(level=level, lifetime=86400 * 30)))
-    await until(lambda: trusted(a, b))
-    return a, b
+from tests.support.trust_net import asked, friends, goal, network, trusted, until
 
 
 async def test_from_the_request_to_trust(tmp_path, autojump_clock):
