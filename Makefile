@@ -25,6 +25,7 @@ SEED    ?=
 CAPTURE ?=
 ARGS    ?=
 SEEDS   ?= 0:10000
+SPREAD  ?= 0:1000
 MINUTES ?= 60
 JOBS    ?= $(shell nproc 2>/dev/null || echo 1)
 SIMULATED := tests/supervision/simulation
@@ -33,7 +34,7 @@ SOAKED  := $(filter-out examples/07% examples/08%,$(wildcard examples/*.py)) \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check lint format types contracts conformance bench soak fuzz mutants lock clean
+.PHONY: help setup demo test check lint format types contracts conformance bench soak spread fuzz mutants lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List what can be made.
@@ -88,6 +89,9 @@ $(PEERS_STAMP): $(PEERS_LOCK)
 
 soak: $(STAMP)  ## 10,000 simulated runs of every example and of a chat between hosts. SEEDS=FROM:TO MINUTES=n JOBS=n
 	$(BIN)/python -m supervision.testing.simulation --seeds $(SEEDS) --minutes $(MINUTES) --jobs $(JOBS) $(SOAKED)
+
+spread: $(STAMP)  ## A revocation through 50 servers while a fifth of all datagrams is lost. SPREAD=FROM:TO MINUTES=n JOBS=n
+	$(BIN)/python -m supervision.testing.simulation --seeds $(SPREAD) --minutes $(MINUTES) --jobs $(JOBS) tests/trust/spread.py:spread
 
 fuzz: $(STAMP) $(FUZZ_STAMP)  ## Every fuzz target, coverage-guided; finds are kept. TARGETS="messages maps" RUNS=n SECONDS=n
 	@for target in $(TARGETS); do echo "== $$target"; \

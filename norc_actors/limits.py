@@ -108,6 +108,7 @@ TRUST_MONITOR_SECONDS = 3600.0  # how often relations are looked at that have no
 TRUST_ASK_AGAIN_SECONDS = 86400  # a renewal that was not answered is asked for again
 CRL_TICK_SECONDS = 10.0  # how often deadlines of lists and revocations are looked at
 OWN_LIST_SECONDS = 10.0  # an own list is signed anew at most so often
+REVOCATION_PUSH_SECONDS = 5.0  # for a peer to acknowledge a revocation, before it is told again
 REVOCATION_ALARM_SECONDS = 300  # a peer has to acknowledge a revocation within
 TRUST_MESSAGES_PER_SECOND = 100  # of a relation whose operator said nothing else
 TRUST_MBPS = 100

@@ -99,13 +99,32 @@ class Wires(GenServer):
             caller.fail(PeerUnreachable(ask.remote, "the wire is cut"))
             return
         await trio.sleep(0.01)
-        frames = await other.hears(self.own, ask.frames)
+        frames = await hears(other.system, self.own.name, self.own.party.key.public_key, ask.frames)
         if self.net.cut(ask.remote, self.own.name) or frames is None:
             await trio.sleep(ask.within)
             caller.fail(PeerUnreachable(ask.remote, "no answer"))
             return
         await trio.sleep(0.01)
         caller.reply(frames)
+
+
+async def hears(
+    system: System, remote: ServerId, key: bytes, frames: tuple[tuple[int, bytes], ...]
+) -> tuple[FederationFrame, ...] | None:
+    """What goes back for a batch that came from `remote`, under this key; None if this server is away. Raises
+    `ProtocolError` for what no link lets through."""
+    manager = system.whereis(names.TRUST_MANAGER)
+    if manager is None:
+        return None
+    standing = await manager.call(StandingOf(remote))
+    state: LinkState = "untrusted"
+    if standing.keys is not None and key in standing.keys:
+        state = "suspended" if standing.state == "suspended" else "trusted"
+    for code, _ in frames:
+        after_message("initiator", state, code)
+    received = tuple(decode(code, body) for code, body in frames)
+    answers = await manager.call(TrustFrames(remote, key, state != "untrusted", received))
+    return tuple(FederationFrame(version=2, type=code, body=body) for code, body in answers)
 
 
 @dataclass
@@ -153,24 +172,6 @@ class TrustServer:
         ]
         start = lambda: Supervisor(children, "rest_for_one", intensity=100)  # noqa: E731
         return ChildSpec("node", start, name="node", type="supervisor")
-
-    async def hears(
-        self, other: "TrustServer", frames: tuple[tuple[int, bytes], ...]
-    ) -> tuple[FederationFrame, ...] | None:
-        """What goes back for a batch of the other's; None if this server is away."""
-        manager = self.system.whereis(names.TRUST_MANAGER)
-        if manager is None:
-            return None
-        standing = await manager.call(StandingOf(other.name))
-        key = other.party.key.public_key
-        state: LinkState = "untrusted"
-        if standing.keys is not None and key in standing.keys:
-            state = "suspended" if standing.state == "suspended" else "trusted"
-        for code, _ in frames:
-            after_message("initiator", state, code)
-        received = tuple(decode(code, body) for code, body in frames)
-        answers = await manager.call(TrustFrames(other.name, key, state != "untrusted", received))
-        return tuple(FederationFrame(version=2, type=code, body=body) for code, body in answers)
 
     async def ask(self, request: Call[R]) -> R:
         """A call to trust_manager."""

@@ -306,8 +306,13 @@ class CrlManager(GenServer):
             if push.hash in self._bodies:
                 tag: PushTag = ("push", push.hash, push.remote)
                 self._pushes[tag] = push
-                self._errands.begin(tag, push.remote, ((_REVOKE, self._bodies[push.hash]),))
+                self._tell(tag)
         self._keep_ticking()
+
+    def _tell(self, tag: PushTag, *, after: float = 0.0) -> None:
+        _, digest, remote = tag
+        frames = ((_REVOKE, self._bodies[digest]),)
+        self._errands.begin(tag, remote, frames, after=after, within=limits.REVOCATION_PUSH_SECONDS)
 
     async def _acknowledged(self, remote: ServerId, told: RevocationAcknowledgment) -> None:
         """Also of one that was acknowledged before: a peer may dispute later."""
@@ -356,10 +361,8 @@ class CrlManager(GenServer):
                     await self._hear(message.remote, message.key, received)
                 except (ProtocolError, StoreError, ServerDown, CallTimeout) as error:
                     log.warning("no acknowledgment", remote=message.remote, why=str(error))
-        push = self._pushes.get(tag)
-        if push is not None:  # it answered something else: again, later
-            frames = ((_REVOKE, self._bodies[push.hash]),)
-            self._errands.begin(tag, push.remote, frames, after=limits.CRL_TICK_SECONDS)
+        if tag in self._pushes:  # it answered something else: again, later
+            self._tell(tag, after=limits.CRL_TICK_SECONDS)
 
     def _keep_ticking(self) -> None:
         """As long as there is a deadline to look at."""

@@ -50,6 +50,7 @@ class _Errand:
     remote: ServerId
     frames: Frames
     number: int
+    within: float
     tries: int = 0
     under_way: bool = False
     timer: Timer | None = None
@@ -86,11 +87,20 @@ class Errands:
         errand = self._waiting.get(tag)
         return "" if errand is None else errand.trouble
 
-    def begin(self, tag: object, remote: ServerId, frames: Frames, *, after: float = 0.0) -> None:
-        """Begin an errand, in place of one with the same tag; the first try comes `after` so many seconds."""
+    def begin(
+        self,
+        tag: object,
+        remote: ServerId,
+        frames: Frames,
+        *,
+        after: float = 0.0,
+        within: float = limits.ERRAND_SECONDS,
+    ) -> None:
+        """Begin an errand, in place of one with the same tag. The first try comes `after` so many seconds, and each
+        waits so long `within` for its answer."""
         self.end(tag)
         self._number += 1
-        errand = self._waiting[tag] = _Errand(remote, frames, self._number)
+        errand = self._waiting[tag] = _Errand(remote, frames, self._number, within)
         if after:
             errand.timer = self._send_after(after, Retry(tag, errand.number))
         else:
@@ -132,9 +142,9 @@ class Errands:
 
     async def _ask(self, tag: object, errand: _Errand) -> None:
         federation = self._system.ref(names.FEDERATION_MANAGER)
-        within = limits.ERRAND_SECONDS
         try:
-            frames = await federation.call(Ask(errand.remote, errand.frames, within), timeout=within + 1)
+            ask = Ask(errand.remote, errand.frames, errand.within)
+            frames = await federation.call(ask, timeout=errand.within + 1)
             key = await federation.call(ShownKey(errand.remote))
         except UNREACHABLE as error:
             errand.under_way, errand.trouble = False, str(error)

@@ -18,7 +18,7 @@ print(results)
 
 from .course import Course
 from .datagrams import Datagrams
-from .faults import CALM, Faults
+from .faults import CALM, Faults, in_weather
 from .hosts import Host
 from .network import Network
 from .runs import Failure, NotRepeatable, Results, SimulationFailed, simulate
@@ -41,5 +41,6 @@ __all__ = [
     "SimulatedStream",
     "Simulation",
     "SimulationFailed",
+    "in_weather",
     "simulate",
 ]

@@ -5,9 +5,10 @@ Rules
 - A course may take the trouble away from all packets but some; they arrive then, after their plain delay.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 from .course import Course
 
@@ -33,6 +34,25 @@ class Faults:
     silence: float = 0.5
     give_up_after: float = 60.0
     connect_within: float = 30.0
+
+
+S = TypeVar("S", bound=Callable[..., object])
+
+
+def in_weather(faults: "Faults") -> Callable[[S], S]:
+    """Decorator: a scenario that is simulated in this weather unless somebody says otherwise."""
+
+    def brings(scenario: S) -> S:
+        scenario.faults = faults  # type: ignore[attr-defined]
+        return scenario
+
+    return brings
+
+
+def weather_of(scenario: Callable[..., object]) -> "Faults":
+    """The weather that a scenario brings, else the usual one."""
+    faults = getattr(scenario, "faults", None)
+    return faults if isinstance(faults, Faults) else Faults()
 
 
 CALM: Final = Faults(slow=0.0, loss=0.0, duplication=0.0, split=0.0, silence=0.0)

@@ -2,6 +2,7 @@
 
 Rules
 - The function is async and takes nothing, the seed, or the `Simulation` (by annotation). Without a name it is `main`.
+- Its weather is the function's own, if it has one (`in_weather`).
 - What the program prints goes into the trace instead of onto the screen, line by line; so it must be the same in each
   run of a seed.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
+from .faults import in_weather, weather_of
 from .world import Scenario, Simulation
 
 
@@ -29,6 +31,7 @@ def scenario_of(target: str) -> Scenario:
     play = cast("Callable[..., Awaitable[object]]", function)
     takes = [each for each in signature(play).parameters.values() if each.kind is not Parameter.KEYWORD_ONLY]
 
+    @in_weather(weather_of(play))
     async def scenario(simulation: Simulation) -> None:
         with redirect_stdout(_Printed(simulation)):
             if not takes:

@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import Protocol
 
 from .course import Course
-from .faults import Faults
+from .faults import Faults, weather_of
 from .shrink import shrink
 from .world import Run, Scenario, run_course
 
@@ -92,12 +92,13 @@ def simulate(
 ) -> Results:
     """Run `await scenario(simulation)` once for each seed, on virtual time, each in the order that its seed decides.
 
-    `seeds` may hold courses too (`"17/43.2"`, from a failure's line). A run fails if it raises, lasts `limit` virtual
-    seconds, or leaves names behind. The first failure ends it, as `SimulationFailed`, unless `keep_going`, when all are
-    in the results. `smaller=False`: failures are left as found. `progress` hears of each run. `command` is what the
-    line for a replay says to run. Raises `NotRepeatable`, and `ValueError` if there are no seeds.
+    `seeds` may hold courses too (`"17/43.2"`, from a failure's line). `faults` None: the scenario's own (`in_weather`),
+    else the usual ones. A run fails if it raises, lasts `limit` virtual seconds, or leaves names behind. The first
+    failure ends it, as `SimulationFailed`, unless `keep_going`, when all are in the results. `smaller=False`: failures
+    are left as found. `progress` hears of each run. `command` is what the line for a replay says to run. Raises
+    `NotRepeatable`, and `ValueError` if there are no seeds.
     """
-    weather = Faults() if faults is None else faults
+    weather = weather_of(scenario) if faults is None else faults
 
     def run(course: Course, *, whole: bool = False) -> Run:
         return run_course(scenario, course, weather, limit, whole=whole)

@@ -11,7 +11,15 @@ import pytest
 import trio
 
 from supervision import ChildSpec, DynamicSupervisor, From, Supervisor
-from supervision.testing.simulation import Host, SimulationFailed, simulate
+from supervision.testing.simulation import (
+    CALM,
+    Faults,
+    Host,
+    Simulation,
+    SimulationFailed,
+    in_weather,
+    simulate,
+)
 from supervision.testing.simulation.programs import scenario_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,6 +63,22 @@ def test_a_room_that_confirms_too_early_is_found_out() -> None:
     assert evening is not None
     with pytest.raises(SimulationFailed):
         simulate(partial(chat.evening, room=house), SEEDS, smaller=False)
+
+
+@in_weather(Faults(loss=1.0))
+async def all_is_lost(simulation: Simulation) -> None:
+    here, there = simulation.network.datagrams("here"), simulation.network.datagrams("there")
+    await here.send(b"x", "there")
+    with trio.move_on_after(10):
+        await there.receive()
+        raise AssertionError("it came")
+
+
+def test_a_scenario_brings_its_weather() -> None:
+    for scenario in (all_is_lost, scenario_of(f"{__name__}:all_is_lost")):
+        simulate(scenario, range(3))
+        with pytest.raises(SimulationFailed):
+            simulate(scenario, [0], faults=CALM, smaller=False)
 
 
 def test_programs_are_found_by_name() -> None:
