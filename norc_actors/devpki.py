@@ -3,8 +3,8 @@ configuration.
 
 Rules
 - Everything lies in one folder. A second call makes only what is missing, or what does not fit any more: a server
-  certificate that ends within 30 days or lacks the name, and what hangs on it. Identity and audit key are never
-  replaced.
+  certificate that ends within 30 days or lacks the name or a use, and what hangs on it. Identity and audit key are
+  never replaced.
 - Secret files are made with mode 0600 and are refused when others may read them.
 - Not for production certificates: the CA's key lies beside the server's. The two loaders are for every node.
 """
@@ -31,6 +31,7 @@ from norc_actors.ids import Clock, Random, ServerId
 
 CONFIG_NAME = "norc.toml"
 
+_USES = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]  # towards other servers it is both
 _DAY = datetime.timedelta(days=1)
 _RENEW = 30 * _DAY
 _SECRET = 0o600
@@ -224,7 +225,7 @@ def _make_certificate(files: DevFiles, server_id: ServerId, now: Now) -> None:
         .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(_USES), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
@@ -239,6 +240,8 @@ def _certificate_fits(files: DevFiles, server_id: ServerId, now: Now) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except (ValueError, x509.ExtensionNotFound):
         return False
-    return server_id in names.get_values_for_type(x509.DNSName) and certificate.not_valid_after_utc - now > _RENEW
+    fits = server_id in names.get_values_for_type(x509.DNSName) and set(_USES) <= set(uses)
+    return fits and certificate.not_valid_after_utc - now > _RENEW

@@ -1,6 +1,12 @@
-"""TLS contexts: 1.3 only, no session tickets, no early data (section 3)."""
+"""TLS contexts: 1.3 only, no session tickets, no early data (section 3).
+
+Clients of a home server trust a CA and show no certificate. Between servers (section 8) both sides show one, and both
+check the other's chain and its key usage, the one that connects also the name; the one that accepts learns the name
+from the hello. Protocols (ALPN) are set per connection, see `TLSStream`.
+"""
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from norc_actors.net.errors import TLSConfigurationError
@@ -23,16 +29,37 @@ def client_context(ca: Path | None = None, *, pem: str | None = None) -> ssl.SSL
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks name and chain
     _only_tls13(context)
+    _trust(context, ca, pem)
+    return context
+
+
+def peer_contexts(
+    certificate: Path, key: Path, ca: Path | None = None, *, pem: str | None = None
+) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """(server's, client's) contexts of a server towards other servers: the same certificate in both directions, the
+    peer's required, and issued under the CA certificates in `ca` or `pem` (without both the system's).
+
+    Raises `TLSConfigurationError`.
+    """
+    server, client = server_context(certificate, key), client_context(ca, pem=pem)
+    server.verify_mode = ssl.CERT_REQUIRED
+    _trust(server, ca, pem)
+    client.hostname_checks_common_name = False
+    _load_chain(client, certificate, key)
+    return server, client
+
+
+def _trust(context: ssl.SSLContext, ca: Path | None, pem: str | None) -> None:
+    purpose = ssl.Purpose.CLIENT_AUTH if context.protocol is ssl.PROTOCOL_TLS_SERVER else ssl.Purpose.SERVER_AUTH
     try:
         if pem is not None:
             context.load_verify_locations(cadata=pem)
         elif ca is None:
-            context.load_default_certs()
+            context.load_default_certs(purpose)
         else:
             context.load_verify_locations(cafile=str(ca))
     except (OSError, ssl.SSLError) as error:
         raise TLSConfigurationError(f"{ca}: no CA certificates can be read there ({_why(error)})") from error
-    return context
 
 
 class CertificateReloader:
@@ -41,14 +68,14 @@ class CertificateReloader:
     def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
         self.context = server_context(certificate, key)
-        self._loaded = self._state()
+        self._loaded = _state(self._files)
 
     def refresh(self) -> bool:
         """Load the files into the context if they changed; whether they had.
 
         Raises `TLSConfigurationError`: the context then keeps the old ones.
         """
-        state = self._state()
+        state = _state(self._files)
         if state == self._loaded:
             return False
         server_context(*self._files)  # tried on a context of its own: a half-loaded pair must not reach the real one
@@ -56,12 +83,40 @@ class CertificateReloader:
         self._loaded = state
         return True
 
-    def _state(self) -> tuple[tuple[int, int, int], ...]:
-        try:
-            found = [path.stat() for path in self._files]
-        except OSError as error:
-            raise TLSConfigurationError(f"{error.filename}: cannot be read ({error.strerror})") from error
-        return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
+
+class PeerContexts:
+    """`peer_contexts` that follow their files, in both directions (row B167): ask for `server` or `client` for each
+    new connection. A CA that is taken out of its file is not trusted by the next."""
+
+    def __init__(self, certificate: Path, key: Path, ca: Path | None = None, *, pem: str | None = None) -> None:
+        self._files = (certificate, key, *(() if ca is None else (ca,)))
+        self._sources = (certificate, key, ca, pem)
+        self._loaded = _state(self._files)
+        self.server, self.client = self._make()
+
+    def refresh(self) -> bool:
+        """Load the files if they changed; whether they had.
+
+        Raises `TLSConfigurationError`: both contexts then stay as they are.
+        """
+        state = _state(self._files)
+        if state == self._loaded:
+            return False
+        self.server, self.client = self._make()
+        self._loaded = state
+        return True
+
+    def _make(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        certificate, key, ca, pem = self._sources
+        return peer_contexts(certificate, key, ca, pem=pem)
+
+
+def _state(files: Sequence[Path]) -> tuple[tuple[int, int, int], ...]:
+    try:
+        found = [path.stat() for path in files]
+    except OSError as error:
+        raise TLSConfigurationError(f"{error.filename}: cannot be read ({error.strerror})") from error
+    return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
 
 
 def _only_tls13(context: ssl.SSLContext) -> None:

@@ -14,16 +14,22 @@ message of half a kilobyte is sent faster than that (docs/decisions/031). This s
 - A send that need not wait does not yield to the scheduler. Loops that only send must receive, sleep or checkpoint
   elsewhere.
 
+What `trio.SSLStream` has not: the protocol selected by ALPN, the peer's leaf; a server that refuses a client without
+a common protocol by TLS's alert (`client_hello`); handshakes that do not tell the peer why its certificate is refused.
+
 Failures are trio's: `BrokenResourceError` (network or TLS failure; an end without close_notify too, which could be a
 cut), `ClosedResourceError` (closed here). The end of the peer's data with close_notify is b"".
 """
 
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import trio
+
+from norc_actors.net.client_hello import NO_APPLICATION_PROTOCOL, offered_protocols
+from norc_actors.net.errors import NoProtocolError
 
 _READ_BYTES = 64 * 1024
 _WRITE_BYTES = 64 * 1024
@@ -35,6 +41,7 @@ class TLSStream(trio.abc.Stream):
     """See the module. Takes the socket out of `stream`."""
 
     __slots__ = (
+        "_alpn",
         "_closed",
         "_emptied",
         "_encrypted",
@@ -42,6 +49,7 @@ class TLSStream(trio.abc.Stream):
         "_flushing",
         "_incoming",
         "_outgoing",
+        "_silent",
         "_socket",
         "_tls",
         "_unsent",
@@ -50,14 +58,30 @@ class TLSStream(trio.abc.Stream):
     )
 
     def __init__(
-        self, stream: trio.SocketStream, context: ssl.SSLContext, *, server_hostname: str | None = None
+        self,
+        stream: trio.SocketStream,
+        context: ssl.SSLContext,
+        *,
+        server_hostname: str | None = None,
+        alpn: Sequence[str] = (),
+        silent: bool = False,
     ) -> None:
-        """A server's side, or with `server_hostname` a client's, which then checks that name."""
+        """A server's side, or with `server_hostname` a client's, which then checks that name.
+
+        With `alpn` a protocol must be agreed: a server prefers the first, and answers a client that offers none of
+        them with the alert. The names become the context's; connections that share one have their own all the same,
+        as far as they are a client's, or the servers' are the same. `silent`: a peer whose certificate is refused sees
+        the connection end, and no alert that says why (row B107).
+        """
         self._socket = socket.socket(fileno=stream.socket.detach())
         self._socket.setblocking(False)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         side = server_hostname is None
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=side, server_hostname=server_hostname)
+        self._alpn = [name.encode() for name in alpn] if side else []
+        self._silent = silent
         self._encrypted = b""
         self._unsent = _NOTHING
         self._flushing = False
@@ -68,9 +92,21 @@ class TLSStream(trio.abc.Stream):
         self.on_end: Callable[[], object] | None = None
         """Called (at least once) when nothing more will be received: the peer's end, a failure, or closed here."""
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that both sides agreed on."""
+        return self._tls.selected_alpn_protocol()
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The peer's leaf (DER) after the handshake, if it showed one."""
+        return self._tls.getpeercert(binary_form=True)
+
     async def do_handshake(self) -> None:
-        """The TLS handshake. Raises `BrokenResourceError` from the `ssl.SSLError`."""
+        """The TLS handshake. Raises `BrokenResourceError` from the `ssl.SSLError` or `NoProtocolError`."""
         self._check()
+        if self._alpn:
+            await self._require_protocol()
         while True:
             try:
                 self._tls.do_handshake()
@@ -78,7 +114,9 @@ class TLSStream(trio.abc.Stream):
                 await self._flush()
                 await self._fill()
             except ssl.SSLError as error:
-                await self._tell_alert()
+                alert = self._outgoing.read()
+                if not (self._silent and isinstance(error, ssl.SSLCertVerificationError)):
+                    await self._tell_alert(alert)
                 raise trio.BrokenResourceError("TLS handshake failed") from error
             else:
                 await self._flush()
@@ -164,15 +202,43 @@ class TLSStream(trio.abc.Stream):
         with suppress(OSError):  # full or broken: the peer learns by the socket's end
             self._socket.send(bytes(self._unsent) + self._take_encrypted())
 
-    async def _tell_alert(self) -> None:
+    async def _require_protocol(self) -> None:
+        """Look at the ClientHello before OpenSSL gets it."""
+        data = bytearray()
+        offered: tuple[bytes, ...] | None = None
+        try:
+            while offered is None and (more := await self._receive()):
+                data += more
+                offered = offered_protocols(data)
+        except ValueError:
+            offered = None  # OpenSSL will say what is wrong with it
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        if offered is not None and not set(offered) & set(self._alpn):
+            await self._tell_alert(NO_APPLICATION_PROTOCOL)
+            names = ", ".join(name.decode("ascii", "replace") for name in offered) or "none"
+            raise trio.BrokenResourceError("TLS handshake failed") from NoProtocolError(
+                f"no common protocol: it offers {names}"
+            )
+
+    async def _tell_alert(self, alert: bytes) -> None:
         """Let the peer know why (best effort), as TLS wants it."""
         try:
-            self._socket.send(self._outgoing.read())
+            self._socket.send(alert)
         except OSError as error:
             self._error = error
         await trio.lowlevel.checkpoint_if_cancelled()
 
     async def _fill(self) -> None:
+        """Read once from the socket, into OpenSSL's hands."""
+        if data := await self._receive():
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    async def _receive(self) -> bytes:
         """Read once from the socket; if the last reading emptied it, wait first rather than try in vain."""
         if self._emptied:
             await self._wait(trio.lowlevel.wait_readable)
@@ -188,11 +254,7 @@ class TLSStream(trio.abc.Stream):
                 raise trio.BrokenResourceError("the connection broke") from error
             else:
                 self._emptied = len(data) < _READ_BYTES
-                if data:
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
-                return
+                return data
 
     async def _flush(self) -> None:
         """Return when all that is encrypted is in the kernel."""
