@@ -42,7 +42,8 @@ class Outgoing:
 
     def __init__(self, stream: int, headers: Headers, body: bytes) -> None:
         self.stream = stream  # 0: not opened yet
-        self.headers = [*headers, NeverIndexedHeaderTuple(b"content-length", b"%d" % len(body))]
+        # A length is worth its bytes when room has to be made for the body.
+        self.headers = [*headers, length_of(body)] if len(body) > limits.HTTP2_WINDOW_BYTES else headers
         self.body = body
         self.sent = 0
         self.begun = False
@@ -340,6 +341,11 @@ class End:
         self.ended = True
         self._out.clear()
         self._h2.close_connection(code)
+
+
+def length_of(body: bytes) -> tuple[bytes, bytes]:
+    """The header; never indexed, since it would fill the table with numbers that do not come again."""
+    return NeverIndexedHeaderTuple(b"content-length", b"%d" % len(body))
 
 
 def error_name(code: ErrorCodes | int | None) -> str:

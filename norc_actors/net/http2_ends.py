@@ -8,7 +8,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError
 
 from norc_actors import limits
-from norc_actors.net.http2_core import Answered, End, Event, Headers, Lost, Outgoing, Requested, error_name
+from norc_actors.net.http2_core import Answered, End, Event, Headers, Lost, Outgoing, Requested, error_name, length_of
 from norc_actors.net.http2_guard import REFUSED
 from norc_actors.net.http2_intake import Body
 
@@ -162,10 +162,11 @@ class ServerEnd(End):
         self._guard.charge(REFUSED, f"a request answered with {status}")
         self._intake.close(stream, now)
         self._unfinished.add(stream)
-        headers = _answer(status, b"text/plain; charset=utf-8")
+        body = text.encode() + b"\n"
+        headers = [*_answer(status, b"text/plain; charset=utf-8"), length_of(body)]
         if status == 405:
             headers.append((b"allow", b"POST"))
-        self._out.append(Outgoing(stream, headers, text.encode() + b"\n"))
+        self._out.append(Outgoing(stream, headers, body))
 
     def _ended_unexpected(self, stream: int) -> None:
         self._unfinished.discard(stream)
