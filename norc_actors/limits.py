@@ -95,6 +95,14 @@ HTTP2_STALL_SECONDS = 30.0  # a write, or a body apart from …
 HTTP2_LEAST_BYTES_PER_SECOND = 32 * 1024  # … the time that it takes at this rate
 HTTP2_CHECK_SECONDS = 5.0  # how often stalls and silence are looked for
 
+# --- Finding servers (section 8) ---
+DEFAULT_FEDERATION_PORT = 8843
+DNS_SECONDS = 5.0  # one look-up, all tries together …
+DNS_TRY_SECONDS = 1.5  # … and one of them
+MAX_ENDPOINTS = 16  # of one server; of more, the first in order
+MAX_TXT_RECORDS = 64  # that are read of one name
+TCP_SECONDS = 5.0  # to connect to one endpoint, before the next is tried
+
 # --- Delivery (section 7) and rates (section 10) ---
 MESSAGES_PER_MINUTE = 60  # messages and all else that is stored, per device …
 MESSAGES_BURST = 120  # … and at once

@@ -49,6 +49,30 @@ class NoProtocolError(ConnectError):
     """The two sides have no protocol in common (ALPN)."""
 
 
+class DnsCause(Enum):
+    """Why a look-up gave nothing."""
+
+    NO_NAME = "there is no such name"
+    NO_RECORD = "the name has no such record"
+    NOT_OFFERED = "the name says that the service is not offered"
+    TIMEOUT = "no name server answered in time"
+    UNREACHABLE = "no name server can be reached"
+    SERVER_FAILURE = "the name server could not answer"
+
+
+class DnsError(ConnectError):
+    """A name could not be looked up. `NO_NAME`, `NO_RECORD` and `NOT_OFFERED` are answers, the others no answer."""
+
+    def __init__(self, name: str, cause: DnsCause, detail: str = "") -> None:
+        super().__init__(f"{name}: {cause.value}{f' ({detail})' if detail else ''}")
+        self.cause = cause
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether the name servers answered, and the answer is: nothing."""
+        return self.cause in (DnsCause.NO_NAME, DnsCause.NO_RECORD, DnsCause.NOT_OFFERED)
+
+
 class RefusedError(ConnectError):
     """The server answered, but refused the WebSocket or the HTTP/2 request with an HTTP `status`."""
 
