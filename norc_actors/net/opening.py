@@ -52,7 +52,7 @@ def opening(peer: str, stream: TLSStream | None = None) -> Iterator[None]:
     except socket.gaierror as error:
         raise ConnectError(f"{peer}: no such host") from error
     except OSError as error:
-        raise ConnectError(f"{peer}: {_reason(error)}") from error
+        raise ConnectError(f"{peer}: {reason_of(error)}") from error
 
 
 def _explain(peer: str, error: Exception) -> ConnectError:
@@ -70,7 +70,7 @@ def _explain(peer: str, error: Exception) -> ConnectError:
     return ConnectError(f"{peer}: {reason or error}")
 
 
-def _reason(error: OSError) -> str:
+def reason_of(error: OSError) -> str:
     """Why, in words: trio has tried all addresses of a name and put what it met into a group."""
     cause = error.__cause__
     inner = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else error

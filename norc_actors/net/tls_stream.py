@@ -98,6 +98,11 @@ class TLSStream(trio.abc.Stream):
         return self._tls.selected_alpn_protocol()
 
     @property
+    def version(self) -> str | None:
+        """The version of TLS, once it is agreed."""
+        return self._tls.version()
+
+    @property
     def peer_certificate(self) -> bytes | None:
         """The peer's leaf (DER) after the handshake, if it showed one."""
         return self._tls.getpeercert(binary_form=True)
