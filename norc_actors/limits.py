@@ -87,6 +87,7 @@ HTTP2_HEADER_TABLE_BYTES = 4096  # of our compression state, however much the pe
 HTTP2_FRAME_BYTES = 16384  # of one frame, in both directions
 HTTP2_SETTINGS = 32  # in one frame
 HTTP2_WRITE_BYTES = 128 * 1024  # of frames in one write
+HTTP2_LINE_BYTES = 2 * 1024 * 1024  # of answers that wait for their turn, before who answers is made to wait
 HTTP2_REPLY_BYTES = 64 * 1024  # of frames that answer a peer which reads none of them
 HTTP2_WASTE = 1000  # points for frames that carry nothing (net/http2_guard.py); beyond, the connection is closed …
 HTTP2_WASTE_PER_SECOND = 100  # … and so many are forgiven

@@ -322,8 +322,9 @@ class Http2Request:
         self.body = body
 
     async def respond(self, body: bytes, status: int = 200) -> None:
-        """Answer it, once. Returns when the answer stands in line, which keeps the order of the calls. An answer that
-        the client wants no more is dropped. Raises `ClosedError`."""
+        """Answer it, once. The answer stands in line at once, which keeps the order of the calls; returns when there
+        are at most `HTTP2_LINE_BYTES` before it and it together, so that a client which takes no answers makes who
+        serves it wait. An answer that the client wants no more is dropped. Raises `ClosedError`."""
         await self._served._respond(self._stream, status, body)  # noqa: SLF001  # one module
 
 
@@ -352,6 +353,10 @@ class Http2Served(_Connection):
             raise self._why()
         self._end.respond(stream, status, body, trio.current_time())
         self._wake()
+        while self._end.unsent > limits.HTTP2_LINE_BYTES:
+            await self._moved.park()
+            if self._closed is not None:
+                raise self._why()
 
     def _happened(self, event: Event) -> None:
         if isinstance(event, Requested):

@@ -138,9 +138,9 @@ class End:
         self._h2.increment_flow_control_window(self._window - 65535)
 
     @property
-    def unsent(self) -> bool:
-        """Whether something waits for its turn or for a window."""
-        return bool(self._out)
+    def unsent(self) -> int:
+        """Bytes of bodies that wait for their turn or for a window, and one more for each body."""
+        return sum(len(one.body) - one.sent + 1 for one in self._out)
 
     def receive(self, data: bytes, now: float) -> list[Event]:
         """What `data` brings about."""

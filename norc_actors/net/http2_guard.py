@@ -24,6 +24,7 @@ _PREFACE = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 _HEADER = 9
 _DATA, _HEADERS, _PRIORITY, _RESET, _SETTINGS, _PUSH, _PING, _GOAWAY, _WINDOW, _CONTINUATION = range(10)
 _END_STREAM, _END_HEADERS, _PADDED = 0x1, 0x4, 0x8
+_PADDING = 256  # at most
 _POINTS = {_HEADERS: 2, _PRIORITY: 1, _RESET: 10, _SETTINGS: 20, _PUSH: 10, _PING: 2, _WINDOW: 1, _CONTINUATION: 5}
 _UNKNOWN = 2  # and GOAWAY, which ends the connection anyway
 SMALL = 256
@@ -88,6 +89,8 @@ class FrameGuard:
         if length > limits.HTTP2_FRAME_BYTES:
             raise GuardError(ErrorCodes.FRAME_SIZE_ERROR, f"a frame of {length} bytes")
         if kind == _DATA:
+            if flags & _PADDED:
+                length -= _PADDING
             if length < SMALL and (flags & _PADDED or not flags & _END_STREAM):
                 self.charge(2 if length == 0 else 1, "small or padded data")
             return
