@@ -103,6 +103,28 @@ DNS_TRY_SECONDS = 1.5  # … and one of them
 MAX_ENDPOINTS = 16  # of one server; of more, the first in order
 MAX_TXT_RECORDS = 64  # that are read of one name
 TCP_SECONDS = 5.0  # to connect to one endpoint, before the next is tried
+# --- Trust (section 9) ---
+DOMAIN_PROOF_SECONDS = 86400  # a DNS record proves a domain for so long after it was looked up
+TRUST_SKEW_SECONDS = 60  # how far the clocks of two servers may differ
+TRUST_CERTIFICATE_SECONDS = 90 * 86400  # a trust certificate lives this long …
+TRUST_RENEW_SECONDS = 30 * 86400  # … and its renewal is asked for at least this long before its end
+TRUST_MAX_AGE_SECONDS = 31_536_000  # after this, trust is established anew
+CRL_FRESH_SECONDS = 300  # without a newer list of what a peer revoked, its relation is suspended
+CRL_POLL_SECONDS = 60.0  # how often each peer is asked for its list
+EXCHANGE_FRESH_SECONDS = 300  # how old the first two messages of a trust exchange may be
+EXCHANGE_SECONDS = 30 * 86400  # an exchange nobody decided ends
+CHALLENGE_SECONDS = 60  # to answer what a machine can answer …
+CHALLENGE_DNS_SECONDS = 7 * 86400  # … and what needs a person to publish a DNS record
+TRUST_EXCHANGE_KEPT_SECONDS = 90 * 86400  # an exchange that is over can be looked at for so long
+TRUST_CERTIFICATE_KEPT_SECONDS = 366 * 86400  # a certificate, after its end
+HEALTH_AHEAD_SECONDS = 30 * 86400  # what ends sooner is a risk
+RELIABLE_SECONDS = 90 * 86400  # a relation without trouble for so long is a reliable one
+STATUS_SECONDS = 7 * 86400  # a CRL or OCSP response that does not say how long it is fresh is so for this long
+STATUS_SKEW_SECONDS = 300  # how far it may begin in the future
+MAX_CT_PROOFS = 16  # that are looked at
+MAX_TRUST_HOPS = 5  # edges of a path of trust
+TRUST_MESSAGES_PER_SECOND = 100  # of a relation whose operator said nothing else
+TRUST_MBPS = 100
 
 # --- Delivery (section 7) and rates (section 10) ---
 MESSAGES_PER_MINUTE = 60  # messages and all else that is stored, per device …

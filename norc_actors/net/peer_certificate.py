@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from norc_actors.crypto.certificates import load_certificate
 from norc_actors.net.errors import CertificateCause, CertificateError
 
 
@@ -31,7 +32,7 @@ class PeerCertificate:
 def read_certificate(der: bytes, peer: str) -> PeerCertificate:
     """Raises `CertificateError` if `der`, which `peer` showed, cannot be read."""
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = load_certificate(der)
         names = _dns_names(certificate)
         not_after = int(certificate.not_valid_after_utc.timestamp())
         fingerprint = certificate.fingerprint(SHA256())

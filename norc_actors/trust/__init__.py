@@ -5,6 +5,7 @@
 | `validators.py` | what every model of trust is asked, and what it answers; the direct exchange |
 | `web.py` | recommendations, and trust along a path of servers that trust one another |
 | `x509_chains.py` | chains of X.509 certificates, and those of governments |
+| `x509_path.py`, `x509_status.py`, `transparency.py` | the path to a root and its policies, revocation, logs |
 | `scoring.py` | points by criterion, the level that was proven, and what is missing for a higher one |
 | `exchange.py`, `requesting.py`, `granting.py` | the six messages of an exchange, and what each side says and checks |
 | `certificates.py`, `renewal.py` | trust certificates: issued, checked, renewed |
