@@ -16,7 +16,7 @@ PEERS_STAMP := $(PEERS_VENV)/.installed-$(shell cksum <$(PEERS_LOCK) | cut -d' '
 FUZZ       := build/atheris
 FUZZ_LOCK  := requirements-fuzz.lock
 FUZZ_STAMP := $(FUZZ)/.installed-$(shell cksum <$(FUZZ_LOCK) | cut -d' ' -f1)
-TARGETS    ?= messages maps json frames sealed envelope signed handshake link batch media texts
+TARGETS    ?= messages maps json frames sealed envelope signed handshake link batch media hello http2 chain texts
 RUNS       ?= 1000000
 SECONDS    ?= 0
 

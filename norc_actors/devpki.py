@@ -71,7 +71,7 @@ def make_dev(
         _make(files.identity_key, lambda: _private_pem(ed25519.Ed25519PrivateKey.from_private_bytes(random(32))))
         _make(files.audit_key, lambda: random(32).hex().encode() + b"\n")
         if not (files.ca.exists() and files.ca_key.exists()):
-            _make_ca(files, now)
+            _make_ca(files, server_id, now)
         if not _certificate_fits(files, server_id, now):
             _make_certificate(files, server_id, now)
         _make(files.config, lambda: _config_text(files, folder, server_id, listen, extra).encode())
@@ -183,9 +183,9 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
     )
 
 
-def _make_ca(files: DevFiles, now: Now) -> None:
+def _make_ca(files: DevFiles, server_id: ServerId, now: Now) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("NORC development CA")
+    name = _name(f"Development CA of {server_id}")  # another organisation's has another name
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

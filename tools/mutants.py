@@ -43,8 +43,7 @@ THREATS, ATTACKS = "tests/protocol/test_threats.py", "tests/protocol/test_attack
 HANDSHAKE, RELAY = "tests/protocol/test_handshake.py", "tests/protocol/test_relay.py"
 LINK, OPENING = "tests/protocol/test_federation_handshake.py", "tests/protocol/test_opening.py"
 
-NEIGHBOURS, REQUESTS = "tests/outsider/test_hostile_neighbours.py", "tests/outsider/test_hostile_requests.py"
-TAKES = "tests/protocol/test_prekeys.py::test_a_server_takes_what_a_sender_would_use_and_nothing_else"
+NET, GUARD, CHAINS = "norc_actors/net", "tests/net/test_http2_guard.py", "tests/trust/test_x509_chains.py"
 
 DEFENCES: list[Defence] = [
     # --- Primitives ---
@@ -279,39 +278,66 @@ DEFENCES: list[Defence] = [
         ("entries are chained", "    return blake3(prev_hash + entry)", "    return blake3(entry)",
          "tests/protocol/test_audit_chain.py tests/protocol/test_federation_formulas.py::test_audit"),
     ),
-    # --- What one device may do to others at the same server ---
+    # --- Between servers: transport and chains ---
     *_rows(
-        f"{PROTOCOL}/prekeys.py",
-        ("a server takes bundles in force alone", "            _check_bundle(typed, record.user_id, record.device_id, now)",
-         "            pass", TAKES),
-        ("a server takes usable bundles alone", "            _check_agreement(typed, record)", "            pass", TAKES),
-        ("papers are no longer than an entry may be", "    if len(encode_map(signed)) > most:", "    if False:", TAKES),
+        f"{NET}/http2_guard.py",
+        ("HTTP/2 frames have their length", "        if length > limits.HTTP2_FRAME_BYTES:", "        if False:",
+         f"{GUARD}::test_a_frame_too_long_is_refused_by_its_header"),
+        ("header blocks have their size", "        if self._block > limits.HTTP2_HEADER_BYTES or self._block_frames > limits.HTTP2_HEADER_FRAMES:",
+         "        if False:", f"{GUARD}::test_headers_are_counted_over_their_frames"),
+        ("settings are few", "        elif kind == _SETTINGS and length > 6 * limits.HTTP2_SETTINGS:", "        elif False:",
+         f"{GUARD}::test_settings_are_counted"),
+        ("waste is counted", "        if self._waste > limits.HTTP2_WASTE:", "        if False:",
+         f"{GUARD}::test_a_flood_ends_the_connection"),
+        ("padding is no data", "                length -= _PADDING", "                pass",
+         f"{GUARD}::test_a_flood_ends_the_connection"),
     ),
     *_rows(
-        f"{PROTOCOL}/devices.py",
-        ("records are no longer than an entry may be", "    if len(encode(record)) > MAX_RECORD_BYTES:", "    if False:",
-         f"{NEIGHBOURS}::test_a_record_as_long_as_a_frame"),
+        f"{NET}/http2_core.py",
+        ("the compression table stays small", "                if self._h2.encoder.header_table_size > limits.HTTP2_HEADER_TABLE_BYTES:",
+         "                if False:", f"{GUARD}::test_a_compression_table_without_bounds_is_not_filled"),
     ),
     *_rows(
-        f"{ACTORS}/connections/outlet.py",
-        ("pushes are bounded", "        if self.pushes >= limits.PUSH_WINDOW:", "        if False:",
-         f"{NEIGHBOURS}::test_a_flood_of_questions_ends_nobody_elses_connection"),
+        f"{NET}/http2_intake.py",
+        ("room for bodies is bounded", "        if self._line or self._pool < size:", "        if False:",
+         "tests/net/test_http2_core.py::test_bodies_together_have_bounded_room"),
     ),
     *_rows(
-        f"{ACTORS}/connections/connection_worker.py",
-        ("what a device does not take is not in its way", "        if channel.fits(len(received)):", "        if True:",
-         f"{NEIGHBOURS}::test_messages_that_one_device_does_not_take_are_not_in_its_way"),
+        f"{NET}/http2_ends.py",
+        ("long bodies are refused unread", "        elif declared is not None and declared > self._intake.max_body:", "        elif False:",
+         "tests/net/test_http2_core.py::test_a_body_that_is_announced_too_long_is_refused_before_it_comes"),
     ),
     *_rows(
-        f"{ACTORS}/messages/message_router.py",
-        ("what nobody could take is not accepted",
-         "        if longest(payload, deliveries) + TAG_BYTES > limits.DEFAULT_MAX_FRAME:", "        if False:",
-         f"{NEIGHBOURS}::test_a_message_that_no_device_could_take"),
+        "norc_actors/trust/x509_path.py",
+        ("chains name their server", "    if names is None or server not in names.get_values_for_type(x509.DNSName):",
+         "    if names is None:", f"{CHAINS}::test_what_does_not_hold_is_named"),
+        ("leaves have strong keys", "    if not (rsa_holds or ec_holds or isinstance(key, ed25519.Ed25519PublicKey)):", "    if False:",
+         f"{CHAINS}::test_a_weak_or_unknown_key"),
+        ("policies run along the path", "    return listed if valid is None else valid & listed", "    return listed",
+         f"{CHAINS}::test_policies_along_a_path"),
+        ("anyPolicy can be inhibited", "        any_holds = ANY_POLICY in listed and (inhibit > 0 or (self_issued and not last))",
+         "        any_holds = ANY_POLICY in listed", f"{CHAINS}::test_policies_along_a_path"),
+        ("policies can be required", "        if explicit == 0 and valid == frozenset():", "        if False:",
+         f"{CHAINS}::test_a_policy_that_is_asked_for_and_missing"),
     ),
     *_rows(
-        f"{ACTORS}/crypto/session_manager.py",
-        ("a budget outlives its connection", "        budget = self._budgets.get(request.device_id)", "        budget = None",
-         f"{REQUESTS}::test_rates_hold_across_connections"),
+        "norc_actors/trust/x509_chains.py",
+        ("a leaf names its policy", " and names_policy(path[0], policy)", "", f"{CHAINS}::test_what_a_states_chain_lacks"),
+        ("revoked is the end", "        if status is Status.REVOKED:", "        if False:", f"{CHAINS}::test_revoked_is_the_end"),
+    ),
+    *_rows(
+        "norc_actors/trust/x509_status.py",
+        ("X.509 CRLs are signed", "        if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]  # raises for other kinds",
+         "        if False:", f"{CHAINS}::test_what_a_crl_says"),
+        ("a status is fresh", "    return begun - _SKEW <= moment <= (begun + _AGE if ends is None else ends)", "    return True",
+         f"{CHAINS}::test_what_a_crl_says"),
+        ("OCSP responders are certified", "    return valid and ExtendedKeyUsageOID.OCSP_SIGNING in uses", "    return valid",
+         f"{CHAINS}::test_what_ocsp_says"),
+    ),
+    *_rows(
+        f"{CRYPTO}/certificates.py",
+        ("one certificate, one fingerprint", "    if not der.endswith(b\"\\x00\" + read.signature):", "    if False:",
+         "tests/crypto/test_certificates.py::test_one_certificate_has_one_fingerprint"),
     ),
 ]  # fmt: skip
 

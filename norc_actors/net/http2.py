@@ -25,7 +25,14 @@ from contextlib import asynccontextmanager
 import trio
 
 from norc_actors import limits
-from norc_actors.net.errors import CertificateCause, CertificateError, ClosedError, ConnectError, RefusedError
+from norc_actors.net.errors import (
+    CertificateCause,
+    CertificateError,
+    ClosedError,
+    ConnectError,
+    NoProtocolError,
+    RefusedError,
+)
 from norc_actors.net.http2_core import Answered, End, Ended, Event, Lost, Outgoing, Ready, Requested
 from norc_actors.net.http2_ends import ClientEnd, ServerEnd
 from norc_actors.net.opening import opening
@@ -117,7 +124,8 @@ class _Connection:
         self._moved = trio.lowlevel.ParkingLot()  # the writer got on
         self._silent = trio.Event()  # the reader has met the end
         self._closed: ClosedError | None = None
-        self._left = trio.Event()
+        self._over = trio.Event()
+        self._left = trio.Event()  # the socket is closed
         self.alpn = stream.alpn or ""
         self.peer = peer
 
@@ -140,13 +148,18 @@ class _Connection:
         if failure is not None:
             raise failure
 
+    async def wait_closed(self) -> ClosedError:
+        """Until the connection is closed, by whomever; why."""
+        await self._over.wait()
+        return self._why()
+
     async def _opened(self) -> None:
         """Until the connection can be used."""
 
     def _happened(self, event: Event) -> None:
         raise NotImplementedError
 
-    def _over(self) -> None:
+    def _wake_all(self) -> None:
         """Wake who waits: the connection is closed."""
 
     async def _read(self) -> None:
@@ -224,7 +237,8 @@ class _Connection:
         if self._closed is None:
             self._closed = why
             self._left_by_peer = by_peer or why.code == 1006
-            self._over()
+            self._over.set()
+            self._wake_all()
             self._moved.unpark_all()
             self._wake()
 
@@ -305,7 +319,7 @@ class Http2Client(_Connection):
             self._answers[event.request] = event
             self._waiting[event.request].set()
 
-    def _over(self) -> None:
+    def _wake_all(self) -> None:
         self._ready.set()
         for done in self._waiting.values():
             done.set()
@@ -363,13 +377,15 @@ class Http2Served(_Connection):
             self._requests.append(Http2Request(self, event.stream, event.body))
             self._arrived.unpark()
 
-    def _over(self) -> None:
+    def _wake_all(self) -> None:
         self._arrived.unpark_all()
 
 
 def _certificate(stream: TLSStream, peer: str) -> PeerCertificate:
+    if stream.alpn is None:
+        raise NoProtocolError(f"{peer}: it settles on no protocol")
     der = stream.peer_certificate
-    if der is None or stream.alpn is None:  # neither can be: the context and the handshake ask for both
+    if der is None:  # a context that does not ask for one
         raise CertificateError(peer, CertificateCause.MISSING)
     return read_certificate(der, peer)
 

@@ -13,6 +13,9 @@
 | link | any bytes as any of a link's four messages give one ProtocolError, or what the honest peer said |
 | batch | any bytes as a batch's frames give frames or one ProtocolError |
 | media | a packet or chunk that is not the sealed one is not opened |
+| hello | any bytes as a ClientHello give names or one ValueError, and its beginnings the same names or none yet |
+| http2 | any bytes end an HTTP/2 connection at most once, and are answered by no more than a few times as many |
+| chain | a chain of certificates that is not the honest one, bit for bit, proves nothing |
 | texts | any text as a version, user, server, link or device code is taken or refused by its one error |
 
 `alter` turns bytes into an alteration of an honest value, so that a fuzzer gets past its first check.
@@ -49,6 +52,7 @@ from norc_actors.protocol.opening import MessageRefusedError, Opened
 from norc_actors.protocol.sealed import Keys, SealedSession, traffic_keys
 from norc_actors.protocol.sealed import Opened as OpenedFrame
 from norc_actors.protocol.versions import parse_version
+from tests.fuzz.wire_targets import chain, client_hello, conversation, hello, http2
 from tests.protocol import test_federation_handshake as ends
 from tests.support.chat import Chatter, delivered
 from tests.support.links import keys, offer, seeded, sign
@@ -369,7 +373,8 @@ def texts(data: bytes) -> None:
 TARGETS: dict[str, Target] = {
     target.__name__: target
     for target in (
-        messages, maps, json, frames, sealed, envelope, signed, handshake, link, batch, media, texts,
+        messages, maps, json, frames, sealed, envelope, signed, handshake, link, batch, media, hello, http2, chain,
+        texts,
     )
 }  # fmt: skip
 
@@ -384,7 +389,11 @@ def seeds(name: str) -> list[bytes]:
     if name == "json":
         return [b'{"a":[1,{"b":"c"}],"d":true}', b'{"type":"ping","timestamp":1790000000}']
     if name == "frames":
-        return [b"\x00" + _answer(), b"\x01" + _frame(), b"\x02" + encode_federation(2, 0x82, b"\x80") * 2]
+        return [honest[1], honest[2], encode_federation(2, 0x82, b"\x80") * 2]
+    if name == "hello":
+        return [client_hello(), client_hello()[:20]]
+    if name == "http2":
+        return list(conversation())
     if name == "texts":
         return [b"2.0", b"alice@a.example", b"norc://a.example/enroll?v=1&t=" + b"A" * 43 + b"&k=" + b"A" * 43]
     return [b"", b"\x01\x00\x05\x01", b"\x02\x00\x41\x80\x01\x03\x04", b"\x00tail", b"\x03\x01\x00\x30\x01"]

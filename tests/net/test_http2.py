@@ -121,6 +121,26 @@ async def test_the_server_closes_when_it_has_served(organisations: Organisations
             await client.post(b"z")
 
 
+async def test_who_waits_for_the_end_is_told_why(organisations: Organisations) -> None:
+    told: list[ClosedError] = []
+    go = trio.Event()
+
+    async def serve(served: Http2Served) -> None:
+        assert await served.next() is not None
+        go.set()
+
+    async with listening(organisations, serve) as bob, bob.open() as client, trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            told.append(await client.wait_closed())
+
+        nursery.start_soon(wait)
+        with pytest.raises(ClosedError):
+            await client.post(b"x")
+        await go.wait()
+    assert [(error.code, error.reason) for error in told] == [(1000, "the peer closed the connection")]
+
+
 async def test_the_client_closes(organisations: Organisations) -> None:
     done = trio.Event()
 

@@ -25,7 +25,7 @@ from norc_actors.net.errors import (
 from norc_actors.net.http2 import Http2Served
 from norc_actors.net.peer_certificate import read_certificate
 from norc_actors.net.tls import PeerContexts, client_context, peer_contexts
-from tests.support.http2 import ALICE, BOB, Organisations, echo, listening
+from tests.support.http2 import ALICE, BOB, Listening, Organisations, echo, listening
 from tests.support.loopback import until
 from tests.support.pki import DAY, Authority, Issued, now, usage
 
@@ -241,6 +241,24 @@ async def test_without_a_common_protocol_tls_says_so(organisations: Organisation
         await until(lambda: bob.refused)
         assert isinstance(bob.refused[0], NoProtocolError)
         assert offered[0] in str(bob.refused[0])
+
+
+async def test_a_server_that_knows_no_alpn(organisations: Organisations) -> None:
+    context = organisations.server
+
+    async def serve(tcp: trio.SocketStream) -> None:
+        stream = trio.SSLStream(tcp, context, server_side=True)
+        await stream.do_handshake()
+        await trio.aclose_forcefully(stream)
+
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        state = Listening(listener.socket.getsockname()[1], organisations.client)
+        with pytest.raises(NoProtocolError, match="settles on no protocol"):
+            async with state.open():
+                pass
+        nursery.cancel_scope.cancel()
 
 
 async def test_the_alert_as_openssl_sees_it(organisations: Organisations) -> None:
