@@ -74,11 +74,13 @@ class DnsError(ConnectError):
 
 
 class RefusedError(ConnectError):
-    """The server answered, but refused the WebSocket or the HTTP/2 request with an HTTP `status`."""
+    """The server answered, but refused the WebSocket or the HTTP/2 request with an HTTP `status`; `body` is what an
+    HTTP/2 peer said to it."""
 
-    def __init__(self, text: str, status: int) -> None:
+    def __init__(self, text: str, status: int, body: bytes = b"") -> None:
         super().__init__(text)
         self.status = status
+        self.body = body
 
 
 class ListenError(NetError):

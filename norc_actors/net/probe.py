@@ -9,7 +9,7 @@ Rules
 """
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,7 +66,7 @@ async def probe(
     alpn: Sequence[str],
     now: float,
     endpoint: Endpoint | None = None,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step]:
     """The steps, until one fails. `context` is a client's of `tls.peer_contexts`; `endpoint` is configured for this
     peer, else DNS has it; `now` in seconds since the epoch."""
     step, found = await _find(server, resolver, endpoint)
