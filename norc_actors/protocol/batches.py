@@ -61,8 +61,13 @@ def pack(frames: Iterable[tuple[int, bytes]]) -> Iterator[bytes]:
 
 
 def make_batch(key: Signer, suite: Suite, requesting: str, target: str, frames: bytes, now: int) -> SignedMap:
-    """The `batch` map around packed frames (empty: nothing to say)."""
+    """The `batch` map around packed frames (empty: nothing to say), signed."""
     signature = key.sign("fed-request:v1", batch_body(suite, requesting, target, now, frames))
+    return batch_map(requesting, target, frames, now, signature)
+
+
+def batch_map(requesting: str, target: str, frames: bytes, now: int, signature: bytes) -> SignedMap:
+    """The `batch` map around packed frames and a signature over `batch_body`."""
     return {
         "type": "batch",
         "requesting": requesting,

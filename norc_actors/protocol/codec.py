@@ -105,6 +105,16 @@ def decode_as(kind: type[T], data: bytes) -> Received[T]:
     return Received(convert(plain, kind), data, plain)
 
 
+def as_received(message: T) -> Received[T]:
+    """A message of our own making, as if it had come."""
+    return Received(message, encode(message))
+
+
+def received_map(members: dict[str, Value], kind: type[T]) -> Received[T]:
+    """A plain map as if it had come by itself, where it came inside of something else; `ProtocolError` as `convert`."""
+    return Received(convert(members, kind), encode_map(members), members)
+
+
 @cache
 def _reader(kind: type[T]) -> Callable[[bytes], T | None]:
     return compile_reader(kind, kind.depth)

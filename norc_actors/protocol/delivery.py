@@ -12,6 +12,7 @@ Rules
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from struct import Struct
+from typing import cast
 
 import msgpack
 import msgspec
@@ -24,7 +25,7 @@ from .codec import Received, convert, decode_map, encode_map, to_map
 from .conversations import permits
 from .errors import Code, ProtocolError
 from .messages import ConversationType, MessageSend, Metadata, Role, State
-from .schema import replace
+from .schema import SignedMap, replace
 
 _OFFSET = Struct(">I")
 _MAP_16 = Struct(">BH")  # the header that our encoder gives to a struct of this many members, so that readers are quick
@@ -51,7 +52,7 @@ class Membership:
 
 def membership_of(signed_state: bytes) -> Membership:
     """The membership in a stored map with `state`."""
-    state = decode_map(signed_state)["state"]
+    state = decode_map(signed_state).get("state")
     if not isinstance(state, dict):
         raise ProtocolError(Code.MALFORMED, "a stored conversation has no state")
     typed = convert(state, State)
@@ -146,10 +147,7 @@ def wraps_of(received: Received[MessageSend]) -> tuple[tuple[DeviceId, bytes], .
     """Each device's encoded wrap, as it came."""
     if received.exact:
         return tuple((device, _ENCODER.encode(wrap)) for device, wrap in received.message.encrypted_keys.items())
-    wraps = received.map[_WRAPS]
-    if not isinstance(wraps, dict):
-        raise ProtocolError(Code.MALFORMED, "encrypted_keys is no map")
-    return tuple((DeviceId(device), encode_map(wrap)) for device, wrap in wraps.items() if isinstance(wrap, dict))
+    return tuple((DeviceId(device), encode_map(wrap)) for device, wrap in _wraps(received).items())
 
 
 class Parts:
@@ -194,6 +192,5 @@ def _joined(first: Received[MessageSend], part: Received[MessageSend]) -> Receiv
     return Received(whole, encode_map(plain), plain)
 
 
-def _wraps(received: Received[MessageSend]) -> dict[str, Value]:
-    wraps = received.map[_WRAPS]
-    return wraps if isinstance(wraps, dict) else {}
+def _wraps(received: Received[MessageSend]) -> dict[str, SignedMap]:
+    return cast("dict[str, SignedMap]", received.map[_WRAPS])  # `message` was read from this map

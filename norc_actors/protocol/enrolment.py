@@ -35,7 +35,7 @@ CODE_BYTES = 20
 """Four groups of five digits."""
 
 _LINK = re.compile(r"norc://([^/?#]*)/enroll\?([^#\s]*)")  # not urlsplit, which repairs input and keeps it in a cache
-_PAIR = re.compile(r"([a-z])=([A-Za-z0-9_-]*)")
+_PAIR = re.compile(r"([a-z]+)=(.*)")
 
 
 class BadLinkError(ValueError):

@@ -147,6 +147,15 @@ def v2_stream(max_frame: int = DEFAULT_MAX_FRAME) -> FrameStream[V2Frame]:
     return FrameStream(V2_HEADER.size, _v2_length, _v2, max_frame)
 
 
+def split_v2(data: bytes, max_frame: int) -> list[bytes]:
+    """The v2 frames in a row that `data` is, each as its bytes; `ProtocolError` if it is anything else."""
+    stream: FrameStream[V2Frame] = v2_stream(max_frame)
+    frames = [encode_v2(frame) for frame in stream.feed(data)]
+    if not frames or not stream.between_frames:
+        raise malformed("no row of whole v2 frames")
+    return frames
+
+
 def federation_stream(max_frame: int) -> FrameStream[FederationFrame]:
     """A reader of federation frames in a row."""
     return FrameStream(FEDERATION_HEADER.size, _federation_length, _federation, max_frame)

@@ -91,7 +91,8 @@ class Peer:
     """What this server knows of the other end before the handshake.
 
     `keys` are those that its trust certificate pins, None for a server without trust. `tls_fingerprint` is what TLS
-    showed, and TLS has checked that the leaf names `server_id`.
+    showed, and TLS has checked that the leaf names `server_id`. `sees_key`: whether our hello shows our identity key
+    also to a peer whose keys are pinned here, since nobody knows what that one has pinned.
     """
 
     server_id: ServerId
@@ -99,6 +100,7 @@ class Peer:
     keys: tuple[bytes, ...] | None = None
     hybrid_required: bool = False
     remembered_version: str | None = None
+    sees_key: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,8 +215,8 @@ class Side:
         return transcript_hash(suite, self.maps)
 
     def shown_key(self, suite: Suite | None) -> bytes | None:
-        """`server_public_key` of a hello: to a peer without trust alone."""
-        if self.peer.keys is not None:
+        """`server_public_key` of a hello: to a peer without trust, or that may have none in us."""
+        if self.peer.keys is not None and not self.peer.sees_key:
             return None
         return self.offer.public_keys["ed25519" if suite is None else suite.identity]
 

@@ -19,6 +19,7 @@ Rules
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from norc_actors.crypto import sessions as schedule
 from norc_actors.crypto.errors import BadSignatureError, DecryptionFailedError
@@ -168,13 +169,11 @@ def open_message(
     """
     suite = SUITES[received.suite]
     digest = suite.hash(received.ciphertext)
-    match known(recorded_hash, digest):
-        case Known.AGAIN:
-            return Again()
-        case Known.EXCHANGED:
-            raise MessageRefusedError(Cause.REPLAYED, "another message came under this id before")
-        case Known.NEW:
-            pass
+    seen = known(recorded_hash, digest)
+    if seen is Known.AGAIN:
+        return Again()
+    if seen is Known.EXCHANGED:
+        raise MessageRefusedError(Cause.REPLAYED, "another message came under this id before")
     if received.suite not in own.e2e_suites:
         raise MessageRefusedError(Cause.NOT_OPENED, "a suite that this device does not run")
     wrap = received.encrypted_keys.get(own.device_id)  # type: ignore[call-overload]
@@ -230,6 +229,22 @@ _OPEN_CAUSES: dict[OpenFault, Cause] = {
 }
 
 
+Held = Literal["none", "held", "ended"]
+"""What a receiver has of the session that a wrap names: nothing, its state, or only its id."""
+Arrival = Literal["use", "accept its open", "ask", "refuse"]
+
+ARRIVALS: dict[tuple[Held, bool], Arrival] = {
+    ("none", True): "accept its open",
+    ("none", False): "ask",
+    ("held", True): "use",
+    ("held", False): "use",
+    ("ended", True): "refuse",
+    ("ended", False): "refuse",
+}
+"""(what is held, whether the wrap brings an `open`) → what becomes of the wrap. An `open` for a known id is ignored,
+and an ended session is never opened anew."""
+
+
 def _session_of(
     received: MessageReceived,
     wrap: Wrap,
@@ -250,9 +265,10 @@ def _session_of(
         ):
             raise ValueError("`session` is not the one that the wrap names")
         return session, False
-    if ended:
+    arrival = ARRIVALS["ended" if ended else "none", wrap.open is not None]
+    if arrival == "refuse":
         raise MessageRefusedError(Cause.KEY_USED, "its session has ended")
-    if wrap.open is None:
+    if arrival == "ask" or wrap.open is None:
         raise MessageRefusedError(Cause.UNKNOWN_SESSION, "no such session")
     if wrap.open.get("session_id") != wrap.session_id:
         raise MessageRefusedError(Cause.MALFORMED, "its open is for another session")

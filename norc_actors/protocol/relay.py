@@ -107,8 +107,8 @@ def route_body(
     )
 
 
-def add_hop(key: Signer, relay: Relay, server: str, following: str, now_us: int) -> SignedMap:
-    """The relay as `server` hands it to `following`: itself at the end of the path, its entry, the time.
+def hop_body(public_key: bytes, relay: Relay, server: str, following: str, now_us: int) -> bytes:
+    """What `server` (its `public_key`) signs to hand this relay to `following`.
 
     `ProtocolError` 5203 for a loop, 5202 beyond 10 hops.
     """
@@ -118,15 +118,27 @@ def add_hop(key: Signer, relay: Relay, server: str, following: str, now_us: int)
     if len(path) >= MAX_HOPS:
         raise ProtocolError(Code.TTL_EXPIRED, f"more than {MAX_HOPS} hops")
     previous = entries[-1]["signature"] if entries else None
-    body = route_body(key.public_key, relay["signature"], previous, server, following, len(path), now_us)
-    entry = {"federation_timestamp": now_us, "signature": key.sign("route:v1", body)}
-    metadata = {**relay["metadata"], "federation_timestamp": now_us, "hop_count": len(path) + 1}
-    return {
-        **relay,
-        "metadata": metadata,
-        "route_path": [*path, server],
-        "route_signatures": [*entries, entry],
-    }
+    return route_body(public_key, relay["signature"], previous, server, following, len(path), now_us)
+
+
+def with_hop(relay: Relay, server: str, now_us: int, signature: bytes) -> SignedMap:
+    """The relay with `server` at the end of its path, its entry, the time."""
+    path, entries = [*relay.get("route_path", ()), server], [*relay.get("route_signatures", ())]
+    entry = {"federation_timestamp": now_us, "signature": signature}
+    metadata = {**relay["metadata"], "federation_timestamp": now_us, "hop_count": len(path)}
+    return {**relay, "metadata": metadata, "route_path": path, "route_signatures": [*entries, entry]}
+
+
+def sent_directly(relay: Relay, server: str, now_us: int) -> SignedMap:
+    """The relay as its origin sends it straight to its target: a path of one, which need not be signed."""
+    metadata = {**relay["metadata"], "federation_timestamp": now_us, "hop_count": 1}
+    return {**relay, "metadata": metadata, "route_path": [server]}
+
+
+def add_hop(key: Signer, relay: Relay, server: str, following: str, now_us: int) -> SignedMap:
+    """The relay as `server` hands it to `following`, signed; errors as in `hop_body`."""
+    body = hop_body(key.public_key, relay, server, following, now_us)
+    return with_hop(relay, server, now_us, key.sign("route:v1", body))
 
 
 def verify_route(relay: Relay, receiver: str, key_of: Callable[[str], bytes | None]) -> None:

@@ -8,10 +8,11 @@ Rules
   here.
 - Lists are tuples. A map that carries another's signature is a `SignedMap`, a plain dict: its unknown members must
   survive, and its typed view is reached with `codec.convert`.
-- Limits stand in the annotation as marks (`Length`, `Range`, `Pattern`, `Plain`). From the annotations
-  `__init_subclass__` writes one `__post_init__` per struct, once, as source text (as `dataclasses` does): msgspec
-  runs it for what it decoded and for what our code built, so neither can make a value that breaks a rule. A loop over
-  generic checks would cost three times as much on the hot path.
+- Limits stand in the annotation as marks (`marks.py`). From them come three things: msgspec's own constraints, which
+  its C decoder checks; the check of what our code builds (`built_checks.py`), run by calling the class; and the check
+  of what msgspec leaves of a message that it decoded (`read_checks.py`), run by the one reader (`codec.py`).
+- So a struct is made by calling its class, by `replace`, or by `codec`, by nothing else: `msgspec.structs.replace`,
+  `msgspec.convert` and msgspec's decoders alone check less.
 - A struct's own cross-member rules stand in its `_rule` method, run last; its docstring says them for the documents.
 
 Every refusal is `ProtocolError(MALFORMED)` whose detail names struct and member, not the value. The structs are without
@@ -136,4 +137,5 @@ def type_name(kind: type[Map]) -> str | None:
 
 def rule_of(kind: "type[Map]") -> str:
     """What a struct asks of its members together, in words; "" if it asks nothing."""
-    return "" if kind._rule is Map._rule else " ".join((kind._rule.__doc__ or "").split())  # noqa: SLF001 - own class
+    rule = getattr(kind, "_rule", None)
+    return "" if rule is None else " ".join((rule.__doc__ or "").split())

@@ -25,7 +25,7 @@ The dh re-key as a table (`REKEY`): what may come and what follows, by role and 
 
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -353,9 +353,7 @@ class SealedSession:
         return Rekeyed((frame,))
 
     def _finish_dh(self) -> Rekeyed:
-        keys, self._next_keys = self._next_keys, None
-        if keys is None:
-            raise ProtocolError(Code.WRONG_STATE, "dh_done without a dh re-key")
+        keys, self._next_keys = cast("Keys", self._next_keys), None  # the state `answered` has them
         self._receive.replace(keys.c2s)
         self._replace_rs(keys)
         return Rekeyed()
