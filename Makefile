@@ -34,7 +34,7 @@ SOAKED  := $(filter-out examples/07% examples/08%,$(wildcard examples/*.py)) \
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check lint format types contracts conformance bench soak spread fuzz mutants lock clean
+.PHONY: help setup demo test check lint format types contracts coverage vectors conformance bench soak spread fuzz mutants lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List what can be made.
@@ -73,6 +73,12 @@ types: $(STAMP)  ## Strict mypy.
 
 contracts: $(STAMP)  ## Which package may import which.
 	$(BIN)/lint-imports
+
+coverage: $(STAMP)  ## Each module of protocol/ and crypto/ by its own test file, branches: 95 % at least. ARGS="-k relay --missing"
+	$(BIN)/python -m tools.own_coverage $(ARGS)
+
+vectors: $(STAMP)  ## Test vectors, one line each; FILE=... tries another file in the format of tests/vectors/norc.json.
+	$(BIN)/python -m tests.vectors $(or $(FILE),tests/vectors/norc.json)
 
 conformance: $(STAMP)  ## Our supervisor beside OTP's own, live; installs Erlang if it is missing. N=200 SEED=n
 	@tools/erlang

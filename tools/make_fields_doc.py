@@ -41,6 +41,7 @@ from norc_actors.protocol.schema import (  # noqa: E402
     type_name,
 )
 from norc_actors.protocol.signed import signed_as  # noqa: E402
+from tools import state_tables  # noqa: E402
 
 FOLDER = ROOT / "docs" / "protocol"
 MADE = "<!-- made by tools/make_fields_doc.py from the code; do not edit -->\n"
@@ -52,9 +53,10 @@ FIELDS_HEAD = """# Fields of every message
 
 A map whose section begins with a name and a code is a message and has `type` besides, that name, wherever it stands.
 *Optional* members are absent, never null; unknown members are kept. Lists and maps have at most 4096 entries,
-integers lie within ±(2⁵³−1) and are not negative unless said, a message is at most 16 deep; `text` and `bytes`
-without a length are bounded by the frame alone, lengths of text are in characters. A member that is a *map as
-received* keeps its unknown members, because another signed it; what it must hold is described under its own name.
+integers lie within ±(2⁵³−1) and are not negative unless said, a message is at most 16 deep and has at most 65,536
+lists and maps; `text` and `bytes` without a length are bounded by the frame alone, lengths of text are in characters.
+A member that is a *map as received* keeps its unknown members, because another signed it; what it must hold is
+described under its own name.
 *Since* is the first version of its protocol (NORC-C, NORC-F, NORC-T) that has a member. *Signed* says whether a
 change of it breaks the signature that is named, which stands in the map itself or beside it; what a message's own
 signature does not cover, the sealed frame or the batch around it does. What exactly is signed:
@@ -284,31 +286,9 @@ def _translation() -> str:
     return "## Translation to 1.x\n\n" + words + "\n".join(rows) + "\n\n"
 
 
-def _states() -> str:
-    rows = ["| State | From the client | From the server |", "|---|---|---|"]
-    for state in states.STATES:
-        cells = []
-        for sender in ("client", "server"):
-            legal = {code: after for (who, at, code), after in states.TABLE.items() if (who, at) == (sender, state)}
-            names = [registry.NAMES[c] + (f" → **{a}**" if a != state else "") for c, a in sorted(legal.items())]
-            cells.append(", ".join(names) or "–")
-        rows.append(f"| {state} | {cells[0]} | {cells[1]} |")
-    words = (
-        "What may be sent in each state of a connection, and where it leads; all else is refused with 3002 or 3004.\n\n"
-    )
-    return "## States of a connection\n\n" + words + "\n".join(rows) + "\n\n"
-
-
-def _rekey() -> str:
-    rows = ["| Role | State | Event | Then |", "|---|---|---|---|"]
-    rows += [f"| {role} | {state} | {event} | {after} |" for (role, state, event), after in sealed.REKEY.items()]
-    words = "`update` is legal in every state and changes none; all else is refused with 3002.\n\n"
-    return "## The dh re-key\n\n" + words + "\n".join(rows) + "\n"
-
-
 def tables() -> str:
     """The text of tables.md."""
-    return MADE + TABLES_HEAD + _types() + _labels() + _errors() + _versions() + _states() + _rekey()
+    return MADE + TABLES_HEAD + _types() + _labels() + _errors() + _versions() + state_tables.drawn()
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools.vectors import Case, people, servers, talk, wire
+from tools.vectors import Case, people, servers, signed, talk, wire
 
 DIRECTORY = Path(__file__).parent.parent / "tests" / "vectors" / "generated"
 
@@ -21,6 +21,7 @@ TOPICS: dict[str, tuple[str, Callable[[], list[Case]]]] = {
     "hkdf": ("section 1, Layouts; RFC 5869", wire.derivations),
     "negotiation": ("section 2", wire.negotiation),
     "layouts": ("section 3", wire.layouts),
+    "frames": ("section 3, Frames and JSON", wire.frames),
     "handshake": ("section 4", wire.handshakes),
     "sealed": ("section 4, Sealed frames and Re-key (update)", wire.sealed_frames),
     "rekey": ("section 4, Re-key (dh)", wire.rekeys),
@@ -41,6 +42,7 @@ TOPICS: dict[str, tuple[str, Callable[[], list[Case]]]] = {
     "link_handshake": ("section 8, Link", servers.link_handshakes),
     "relay": ("section 8, Relay", servers.relays),
     "fed_request": ("section 8, Batches", servers.fed_requests),
+    "signed_maps": ("sections 4, 6, 8 and 10: canonical(map less signature)", signed.signed_maps),
     "trust": ("section 9, Exchange", servers.trust),
     "audit": ("section 10", servers.audit),
     "pseudonym": ("section 10", servers.pseudonyms),

@@ -28,7 +28,7 @@ def test_what_the_library_warns_about_is_an_error() -> None:
     with pytest.raises(ValueError, match="length must be"):
         load_certificate(der.replace(common, country))
     serial = der.index(b"\x02\x14") + 2
-    with pytest.raises(ValueError, match="serial number"):
+    with pytest.raises(ValueError, match=r"(?i)serial"):
         load_certificate(der[:serial] + b"\xff" + der[serial + 1 :])
 
 

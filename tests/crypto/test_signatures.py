@@ -4,12 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from norc_actors.crypto import labels
 from norc_actors.crypto.errors import BadKeyError, BadSignatureError, UnlabelledError
 from norc_actors.crypto.signatures import SigningKey, algorithm_of, verify
 from tests.support.people import ALGORITHMS, seeded
+from tests.vectors.files import holds, recorded
 
 N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+@recorded("signatures", "ed25519_edges", "p256_edges")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 @pytest.fixture(params=ALGORITHMS)
@@ -111,11 +116,3 @@ def test_no_signature_without_a_label(key):
             key.sign(label, b"")
         with pytest.raises(UnlabelledError):
             verify(key.public_key, label, b"", bytes(64))
-
-
-def test_the_list_of_labels():
-    assert all(label.endswith(":v1") for label in labels.SIGN_LABELS)
-    assert all(label.startswith(b"norc:") and label.endswith(b":v1") for label in labels.KDF_LABELS)
-    prefixes = [labels.signing_input(label, b"") for label in sorted(labels.SIGN_LABELS)]
-    assert not [a for a in prefixes for b in prefixes if a is not b and b.startswith(a)]
-    assert not [a for a in labels.KDF_LABELS for b in labels.KDF_LABELS if a != b and b.startswith(a)]

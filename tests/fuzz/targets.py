@@ -389,7 +389,7 @@ def seeds(name: str) -> list[bytes]:
     if name == "json":
         return [b'{"a":[1,{"b":"c"}],"d":true}', b'{"type":"ping","timestamp":1790000000}']
     if name == "frames":
-        return [honest[1], honest[2], encode_federation(2, 0x82, b"\x80") * 2]
+        return [b"\x00" + _answer(), b"\x01" + _frame(), b"\x02" + encode_federation(2, 0x82, b"\x80") * 2]
     if name == "hello":
         return [client_hello(), client_hello()[:20]]
     if name == "http2":

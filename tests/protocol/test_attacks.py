@@ -1,5 +1,7 @@
 """The known attacks: stolen states, ghosts, stale lists, forwarding, lying senders."""
 
+from dataclasses import replace
+
 import pytest
 
 from norc_actors.crypto import padding
@@ -13,7 +15,7 @@ from norc_actors.protocol.conversations import State, first_state, with_member
 from norc_actors.protocol.devices import EntryFault, EntryRefusedError, OwnDevice, verify_entry
 from norc_actors.protocol.messages import MessageReceived
 from norc_actors.protocol.opening import Cause, MessageRefusedError, Opened
-from norc_actors.protocol.sessions import open_session
+from norc_actors.protocol.sessions import ReceivingSession, open_session
 from tests.support.chat import Chatter, text
 from tests.support.people import NOW, Person, seeded
 from tests.support.world import known_device, raw
@@ -53,6 +55,19 @@ def test_a_stolen_device_opens_no_other_devices_wrap(world):
     plain["encrypted_keys"] = {world.laptop.id: plain["encrypted_keys"][world.bobs.id]}
     with pytest.raises(MessageRefusedError):
         world.a2.open(convert(plain, MessageReceived), world.alice_device)
+
+    # Even under one message key (a session that two devices share) a wrap opens under one device's names alone.
+    message = sealed.message
+    suite, mk, key = SUITES[message.suite], b"m" * 32, b"k" * 32
+    names = schedule.WrapNames(
+        sender_user=b"alice@a.example", sender_device=raw(world.phone.id), user=b"bob@a.example",
+        device=raw(world.bobs.id), message_id=raw(message.message_id), session_id=bytes(16), index=0,
+    )  # fmt: skip
+    wrapped = schedule.wrap_content_key(suite, mk, schedule.commitment(suite, key), names, key)
+    stolen = replace(names, device=raw(world.laptop.id))
+    assert schedule.unwrap_content_key(suite, mk, schedule.commitment(suite, key), names, wrapped) == key
+    with pytest.raises(DecryptionFailedError):
+        schedule.unwrap_content_key(suite, mk, schedule.commitment(suite, key), stolen, wrapped)
 
 
 def test_ghost_device(world):
@@ -131,6 +146,38 @@ def test_surreptitious_forwarding(world):
     carol = Chatter.of(world.carols, state)
     with pytest.raises(MessageRefusedError) as refused:
         carol.open(convert(plain, MessageReceived), world.bob.device(world.bobs))
+    assert refused.value.cause is Cause.BAD_SIGNATURE
+
+
+def test_surreptitious_forwarding_as_the_sender(world):
+    """The worst case: Carol already trusts a session that Bob knows the keys of as Alice's, and is shown a state of
+    the same conversation and epoch with herself in it. Alice signed for other members."""
+    sealed = world.a.send("I love you", [world.bob_device])
+    received = world.to_bob(sealed)
+    state = first_state(
+        world.state.conversation_id, "group",
+        {
+            world.alice.user_id: ("owner", world.alice.user_key.public_key),
+            world.carol.user_id: ("member", world.carol.user_key.public_key),
+        },
+    )  # fmt: skip
+    session = ReceivingSession(
+        session_id="00000000-0000-4000-8000-00000000000a", suite=received.suite, sender_user=world.alice.user_id,
+        sender_device=world.phone.id, prekey_id=1, chain_key=b"c" * 32, next_index=0, skipped={}, expires_at=NOW + 9,
+    )  # fmt: skip
+    suite = SUITES[received.suite]
+    names = schedule.WrapNames(
+        sender_user=world.alice.user_id.encode(), sender_device=raw(world.phone.id), user=world.carol.user_id.encode(),
+        device=raw(world.carols.id), message_id=raw(received.message_id), session_id=raw(session.session_id), index=0,
+    )  # fmt: skip
+    key = schedule.message_key(suite, session.chain_key)
+    wrapped = schedule.wrap_content_key(suite, key, received.key_commitment, names, sealed.content_key)
+    plain = to_map(received)
+    wrap = {"session_id": session.session_id, "index": 0, "wrapped": wrapped}
+    plain["encrypted_keys"] = {world.carols.id: wrap}
+    carol = Chatter.of(world.carols, state)
+    with pytest.raises(MessageRefusedError) as refused:
+        carol.open(convert(plain, MessageReceived), world.alice_device, session=session)
     assert refused.value.cause is Cause.BAD_SIGNATURE
 
 

@@ -8,6 +8,12 @@ from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.protocol import audit_chain as chain
 from tests.support.people import seeded
+from tests.vectors.files import holds, recorded
+
+
+@recorded("audit", "audit_roots", "refused_audit_roots")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=8), min_size=1, max_size=6), st.data())

@@ -6,25 +6,16 @@ import msgspec
 import pytest
 
 from norc_actors.crypto.signatures import SigningKey
-from norc_actors.protocol.auth import AuthChallenge, auth_body, sign_auth, verify_auth
+from norc_actors.protocol.auth import AuthChallenge, sign_auth, verify_auth
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.messages import AuthRequest
-from tests.support.vectors import section
+from tests.vectors.files import holds, recorded
+from tests.vectors.reading import Entry
 
-VECTORS = section("auth")
 
-
-@pytest.mark.parametrize("entry", VECTORS, ids=[entry["suite"] for entry in VECTORS])
-def test_vectors(entry: dict[str, Any]) -> None:
-    th, challenge = bytes.fromhex(entry["th"]), bytes.fromhex(entry["challenge"])
-    body = auth_body(th, challenge, entry["user_id"], entry["device_id"], entry["timestamp"])
-    assert body.hex() == entry["body"]
-    key = SigningKey("ed25519", bytes.fromhex(entry["device_seed"]))
-    request = sign_auth(
-        key, th=th, challenge=challenge, user_id=entry["user_id"], device_id=entry["device_id"], now=entry["timestamp"]
-    )
-    assert request.signature.hex() == entry["signature"]
-    verify_auth(request, bytes.fromhex(entry["public_key"]), th=th, challenge=challenge, now=entry["timestamp"])
+@recorded("auth", "refused_auth")
+def test_recorded(entry: Entry) -> None:
+    assert holds(entry)
 
 
 TH, CHALLENGE, NOW = b"t" * 32, b"c" * 32, 1000.0

@@ -14,6 +14,13 @@ from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.frames import V2Frame, encode_federation, encode_v2
 from norc_actors.protocol.messages.federation import Batch
 from tests.support.people import NOW, seeded
+from tests.vectors.files import holds, recorded
+
+
+@recorded("federation", "refused_federation")
+def test_recorded(entry):
+    assert holds(entry)
+
 
 KEYS = {name: SigningKey.generate(name, seeded(name)) for name in ("ed25519", "p256")}
 SUITE = SUITES["0101"]

@@ -49,3 +49,12 @@ def test_waiting_as_told_always_passes(gaps: list[float]) -> None:
         if wait:
             now += wait + 1e-9
             assert bucket.take(now) == 0.0
+
+
+def test_a_full_bucket_holds_nothing_worth_remembering() -> None:
+    bucket = TokenBucket(rate=2.0, burst=4, now=0.0)
+    assert bucket.full(0.0)
+    bucket.take(0.0)
+    assert not bucket.full(0.49)
+    assert bucket.full(0.5)
+    assert not bucket.full(-100.0)

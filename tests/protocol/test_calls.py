@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 from norc_actors.crypto.errors import DecryptionFailedError
 from norc_actors.crypto.suites import SUITES
 from norc_actors.protocol.calls import CALL_EPOCHS_AHEAD, HEADER, HEADER_BYTES, CallReceiver, CallSender
+from tests.vectors.files import holds, recorded
+
+
+@recorded("calls", "refused_calls")
+def test_recorded(entry):
+    assert holds(entry)
+
 
 CALL, DEVICE = "227aa942-4868-44ab-8456-8dc9d19774da", "8730f70d-c056-4103-9108-3d814ee5a7da"
 OTHER = "00000000-0000-4000-8000-000000000001"

@@ -1,7 +1,6 @@
 """Canonical form and plain values: the vectors, RFC 8785's escaping, refusals, and stability under every reader."""
 
 import json
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -9,61 +8,16 @@ from hypothesis import strategies as st
 
 from norc_actors.protocol.canonical import Value, base64url, canonical, check_map, from_base64url
 from norc_actors.protocol.codec import decode_map, encode_map
-from norc_actors.protocol.errors import Code, ProtocolError
+from norc_actors.protocol.errors import ProtocolError
 from norc_actors.protocol.json_form import read_json
 from tests.support.messages import plain_maps
-from tests.support.vectors import section
+from tests.vectors.files import holds, recorded
+from tests.vectors.reading import Entry
 
 
-@pytest.mark.parametrize("entry", section("canonical"), ids=lambda entry: entry["canonical"][:20])
-def test_vectors(entry: dict[str, str]) -> None:
-    expected = entry["canonical"].encode()
-    assert canonical(decode_map(bytes.fromhex(entry["msgpack"]))) == expected
-    assert canonical(read_json(entry["json"].encode())) == expected
-
-
-def _all_maps(value: object) -> list[dict[str, str]]:
-    if isinstance(value, dict):
-        if {"msgpack", "canonical"} <= set(value):
-            return [value]
-        return [found for item in value.values() for found in _all_maps(item)]
-    if isinstance(value, list):
-        return [found for item in value for found in _all_maps(item)]
-    return []
-
-
-def test_every_map_of_the_vectors_has_its_canonical_form() -> None:
-    names = (
-        "handshake",
-        "rekey",
-        "devices",
-        "sessions",
-        "messages",
-        "federation",
-        "trust",
-        "audit",
-        "refused_accepted",
-    )
-    maps = [found for name in names for found in _all_maps(section(name))]
-    assert len(maps) > 40
-    for entry in maps:
-        assert canonical(decode_map(bytes.fromhex(entry["msgpack"]))).decode() == entry["canonical"]
-
-
-REFUSED = section("canonical_refused")
-READERS: dict[str, Callable[[bytes], object]] = {
-    "json": read_json,
-    "msgpack": decode_map,
-    "base64": lambda data: from_base64url(data.decode()),
-}
-
-
-@pytest.mark.parametrize("entry", REFUSED, ids=[f"{e['encoding']}-{e['why']}" for e in REFUSED])
-def test_refused(entry: dict[str, str]) -> None:
-    data = bytes.fromhex(entry["hex"])
-    with pytest.raises(ProtocolError) as caught:
-        READERS[entry["encoding"]](data)
-    assert caught.value.code is Code.MALFORMED
+@recorded("canonical", "canonical_refused")
+def test_recorded(entry: Entry) -> None:
+    assert holds(entry)
 
 
 @given(plain_maps)

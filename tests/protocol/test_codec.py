@@ -256,3 +256,27 @@ def test_a_built_message_is_always_encodable() -> None:
     response = KeyResponse(request_id="8730f70d-c056-4103-9108-3d814ee5a7da", keys={}, timestamp=0)
     assert codec.decode(0x31, codec.encode(response)).message == response
     assert "KeyResponse" in repr(codec.decode(0x31, codec.encode(response)))
+
+
+def test_exact_says_that_nothing_was_added() -> None:
+    ping = codec.encode(Ping(timestamp=1))
+    more = codec.encode_map({"type": "ping", "timestamp": 1, "x": 2})
+    assert codec.decode(0x09, ping).exact
+    assert not codec.decode(0x09, more).exact
+    assert codec.decode(0x09, ping).extra == {}
+    assert codec.decode(0x09, more).extra == {"x": 2}
+
+
+def test_narrow_is_for_what_is_known() -> None:
+    received = codec.decode(0x09, codec.encode(Ping(timestamp=1)))
+    assert received.narrow(Ping) is received
+    with pytest.raises(TypeError, match="Ping is no MessageSend"):
+        received.narrow(MessageSend)
+
+
+@pytest.mark.parametrize("code", sorted(set(range(256)) - set(STRUCTS)))
+def test_a_type_that_nobody_built_says_its_name(code: int) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        codec.decode(code, b"\x80")
+    assert caught.value.code is Code.UNKNOWN_TYPE
+    assert NAMES.get(code, "in no registry") in caught.value.detail

@@ -6,12 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from norc_actors.crypto.errors import BadSignatureError
-from norc_actors.crypto.signatures import verify
 from norc_actors.crypto.suites import SUITES
 from norc_actors.protocol import conversations as c
 from norc_actors.protocol.conversations import NotAllowedError, StateRefusedError
 from tests.support.people import ALGORITHMS, NOW, Person, make_server
-from tests.support.vectors import b, cases, map_of
+from tests.vectors.files import holds, recorded
 
 ID = "2cd6bf73-5d0d-4567-96b2-70548f57d0df"
 
@@ -63,15 +62,9 @@ def group(request):
     return Group(request.param)
 
 
-@pytest.mark.parametrize("v", cases("messages"))
-def test_recorded(v):
-    first, state = (c.read_state(map_of(v[name])) for name in ("state_first", "state"))
-    suite = SUITES[v["suite"]]
-    assert c.audience(suite, state) == b(v, "audience")
-    signer = b(v, "state_signer_key")
-    c.check_follows(state, first, "alice@a.example", signer)
-    verify(signer, "conversation:v1", state.form, b(v, "state_signature"))
-    assert state.recipients("alice@a.example") == ("bob@b.example", "carol@b.example")
+@recorded("messages", "states", "refused_states")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 def test_first_state(group):
@@ -257,3 +250,18 @@ def test_leave(group):
             c.verify_leave({**leave, **change}, group.device("dave"))
     with pytest.raises(BadSignatureError):
         c.verify_leave(leave, group.device("erin"))
+
+
+def test_recipients_are_all_others_sorted(group):
+    everybody = tuple(member.user_id for member in group.state.members)
+    assert everybody == tuple(sorted(everybody))
+    for user_id in everybody:
+        assert group.state.recipients(user_id) == tuple(one for one in everybody if one != user_id)
+    assert group.state.recipients("nobody@a.example") == everybody
+
+
+def test_a_direct_conversation_takes_over_a_new_key():
+    g = Group()
+    direct = c.direct_state(ID, g.user("alice"), g.key("alice"), g.user("bob"), g.key("bob"))
+    renewed = c.with_user_key(direct, g.user("alice"), g.user("bob"), g.key("carol"), g.signing("alice"))
+    assert g.verify(renewed, "alice", previous=direct).member(g.user("bob")) == renewed.member(g.user("bob"))

@@ -106,6 +106,19 @@ def test_membership_is_read_from_the_signed_state() -> None:
     assert read.roles == {"alice@a.example": "owner", "bob@b.example": "member", "carol@b.example": "member"}
 
 
+def test_a_stored_conversation_without_a_state_is_refused() -> None:
+    for stored in ({}, {"state": "none"}, {"state": {"epoch": 1}}):
+        with pytest.raises(ProtocolError) as refused:
+            membership_of(encode_map(stored))  # type: ignore[arg-type]
+        assert refused.value.code is Code.MALFORMED
+
+
+def test_a_message_in_one_part_is_whole() -> None:
+    parts, whole = Parts(), received(CASES[0])
+    assert parts.add(whole) is whole
+    assert parts.waiting_for is None
+
+
 def test_parts_are_joined_with_the_last() -> None:
     whole = received(CASES[0])
     (a, wrap_a), (b, wrap_b) = whole.map["encrypted_keys"].items()

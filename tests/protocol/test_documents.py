@@ -123,3 +123,17 @@ def test_every_rule_between_members_is_written_down() -> None:
     }
     assert len(rules) > 20
     assert all(rule.endswith(".") for rule in rules.values()), rules
+
+
+def test_the_pages_are_listed() -> None:
+    overview = (FOLDER / "README.md").read_text("utf-8")
+    for page in FOLDER.glob("*.md"):
+        assert page.name == "README.md" or f"]({page.name})" in overview
+
+
+def test_every_table_of_states_is_drawn(tool: ModuleType) -> None:
+    text = tool.tables()
+    for what in ("connection", "device", "link", "session"):
+        section = text.split(f"## States of a {what}")[1].split("\n## ")[0]
+        assert "stateDiagram-v2" in section
+        assert section.count("\n| ") > 5

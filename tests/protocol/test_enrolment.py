@@ -11,7 +11,7 @@ from norc_actors.ids import ServerId
 from norc_actors.protocol import enrolment
 from norc_actors.protocol.enrolment import BadLinkError, EnrolmentLink, parse_link
 from tests.support.people import ALGORITHMS, Person, make_server, seeded
-from tests.support.vectors import b, cases, map_of
+from tests.vectors.files import holds, recorded
 
 # --- Links ---
 
@@ -89,14 +89,9 @@ def test_token_hash():
 # --- Proof of work ---
 
 
-@pytest.mark.parametrize("v", cases("devices"))
-def test_recorded_proof_of_work(v):
-    record = map_of(v["record"])
-    suite = SUITES["0101"]
-    arguments = (suite, b(v, "challenge"), record["device_id"], record["public_key"])
-    assert enrolment.work_hash(*arguments, v["pow_solution"]) == b(v, "pow_hash")
-    assert enrolment.is_solution(*arguments, v["pow_difficulty"], v["pow_solution"])
-    assert enrolment.solve(*arguments, v["pow_difficulty"]) <= v["pow_solution"]
+@recorded("devices", "registrations", "refused_registrations")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 def test_leading_zero_bits():

@@ -1,88 +1,17 @@
 """The handshake of a link: both ends, every suite, and everything that somebody in the middle could take away."""
 
-# ruff: noqa: SLF001 - the recorded ends need recorded ephemeral keys
-
 import pytest
 
-from norc_actors.crypto.signatures import SigningKey
 from norc_actors.crypto.suites import PREFERENCE, SUITES
 from norc_actors.protocol.codec import encode, encode_map
 from norc_actors.protocol.errors import Code, PeerError, ProtocolError
-from norc_actors.protocol.federation_handshake import InitiatorHandshake, ResponderHandshake
-from norc_actors.protocol.frames import encode_federation, federation_stream
-from norc_actors.protocol.links import LinkOffer, Peer
+from norc_actors.protocol.frames import encode_federation
+from norc_actors.protocol.links import transcript_hash
 from norc_actors.protocol.messages.federation import FederationError
 from norc_actors.protocol.sealed import Opened
-from tests.support.people import NOW, seeded
-from tests.support.vectors import map_of, section
-
-ALPN = "norc-f/2.0"
-A, B = "a.example", "b.example"
-PRINT = {A: b"A" * 32, B: b"B" * 32}
-KEYS = {
-    server: {name: SigningKey.generate(name, seeded((server, name))) for name in ("ed25519", "p256")}
-    for server in (A, B)
-}
-
-
-def offer(server, **changes):
-    members = {
-        "server_id": server, "tls_fingerprint": PRINT[server], "suites": PREFERENCE,
-        "public_keys": {name: key.public_key for name, key in KEYS[server].items()},
-    }  # fmt: skip
-    return LinkOffer(**(members | changes))
-
-
-def peer(server, **changes):
-    members = {
-        "server_id": server, "tls_fingerprint": PRINT[server],
-        "keys": tuple(key.public_key for key in KEYS[server].values()),
-    }  # fmt: skip
-    return Peer(**(members | changes))
-
-
-def sign(server, wanted):
-    key = next(key for key in KEYS[server].values() if key.public_key == wanted.public_key)
-    return key.sign(wanted.label, wanted.body)
-
-
-def members_of(frame):
-    (one,) = federation_stream(2**20).feed(frame)
-    return one.type, map_of({"msgpack": one.body.hex()})
-
-
-def altered(frame, **changes):
-    """A frame whose map somebody changed."""
-    code, members = members_of(frame)
-    return encode_federation(2, code, encode_map({k: v for k, v in (members | changes).items() if v is not None}))
-
-
-class Link:
-    """A handshake that can be stopped and changed at each of its four messages."""
-
-    def __init__(self, *, a=None, b=None, at_a=None, at_b=None, alpn=ALPN, offered=(ALPN,), seed=0):
-        self.a = InitiatorHandshake(
-            a or offer(A), at_a or peer(B), alpn=alpn, alpn_offered=offered, random=seeded(("a", seed))
-        )
-        self.b = ResponderHandshake(b or offer(B), at_b or peer(A), alpn=alpn, random=seeded(("b", seed)))
-
-    def run(self, **changes):
-        """`m1` to `m4` change a message on its way."""
-        place, frame = "m1", self.a.hello
-        while place:
-            place, frame = self.deliver(place, changes.get(place, lambda frame: frame)(frame))
-        return frame, self.at_b
-
-    def deliver(self, place, frame):
-        """Give `frame` to the end that waits for this message: the next place and frame, at last None and a's link."""
-        if place == "m1":
-            return "m2", self.b.receive_hello(frame)
-        if place == "m2":
-            return "m3", self.a.handshake(sign(A, self.a.receive_response(frame)))
-        if place == "m3":
-            answer, self.at_b = self.b.finish(sign(B, self.b.receive_handshake(frame)), NOW)
-            return "m4", answer
-        return None, self.a.finish(frame, NOW)
+from tests.support.link_ends import ALPN, KEYS, A, B, Link, altered, members_of, offer, peer
+from tests.support.people import NOW
+from tests.vectors.files import holds, recorded
 
 
 def code_of(attempt):
@@ -116,46 +45,9 @@ def test_the_link_renews_its_keys(suite):
         assert theirs.sealed.receive(frame) == Opened(0x85, b"after")
 
 
-@pytest.mark.parametrize("entry", section("federation_handshake"), ids=lambda entry: entry["suite"])
-def test_the_recorded_link(entry):
-    """Both ends against a recorded handshake: each accepts what the other recorded end said."""
-    seed = bytes.fromhex(section("kem")["hs-0101-fed"]["seed"]) if entry["suite"] == "0101" else None
-    hello, response, handshake, answer = (
-        map_of(entry[name]) for name in ("hello", "hello_response", "handshake", "handshake_response")
-    )
-    frames = [
-        encode_federation(2, code, encode_map(message))
-        for code, message in ((0x71, response), (0x73, answer))
-    ]  # fmt: skip
-    mine = LinkOffer(
-        server_id=A, public_keys={"ed25519": bytes.fromhex(entry["initiator_key"])},
-        tls_fingerprint=hello["tls_fingerprint"], versions=tuple(hello["protocol_versions"]["norc_f"]),
-        trust_versions=tuple(hello["protocol_versions"]["norc_t"]), suites=tuple(hello["cipher_suites"]),
-        capabilities=tuple(hello["capabilities"]), required_features=("message_relay",), max_frame=hello["max_frame"],
-    )  # fmt: skip
-    known = Peer(
-        server_id=B, tls_fingerprint=response["tls_fingerprint"], keys=(bytes.fromhex(entry["responder_key"]),)
-    )  # fmt: skip
-    initiator = InitiatorHandshake(mine, known, alpn=ALPN, alpn_offered=hello["alpn_offered"], random=seeded(1))
-    initiator._side.maps[0] = hello
-    initiator._side.hello = type(initiator._side.hello)(
-        **{name: getattr(initiator._side.hello, name) for name in initiator._side.hello.__struct_fields__}
-        | {"nonce": hello["nonce"]}
-    )
-    initiator._ephemeral, initiator._kem_seed = bytes.fromhex(entry["e_initiator"]), seed
-    wanted = initiator.receive_response(frames[0])
-    assert wanted.body == b"initiator" + bytes.fromhex(entry["th3"])
-    key = SigningKey("ed25519", bytes.fromhex(entry["initiator_seed"]))
-    signature = key.sign(wanted.label, wanted.body)
-    assert signature == handshake["signature"]
-    initiator.handshake(signature)
-    initiator._side.offer = LinkOffer(
-        **{name: getattr(mine, name) for name in mine.__slots__} | {"required_features": ()}
-    )
-    established = initiator.finish(frames[1], NOW)
-    assert established.th.hex() == entry["th"]
-    sealed = established.sealed
-    assert (sealed._send.key.reveal().hex(), sealed._receive.key.reveal().hex()) == (entry["k_c2s"], entry["k_s2c"])
+@recorded("federation_handshake", "refused_federation_handshake")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 def test_a_server_without_trust_shows_its_key():
@@ -305,3 +197,71 @@ def test_a_responder_that_signs_a_lower_choice(lower):
     link = Link()
     response = altered(link.b.receive_hello(link.a.hello), **lower)
     assert code_of(lambda: link.a.receive_response(response)) is Code.DOWNGRADE
+
+
+# --- A peer that signs what breaks a rule ---
+
+
+def resigned(server, side, **changes):
+    """A change by the end itself: the message is signed as it then stands, over the transcript so far."""
+
+    def change(link, frames):
+        code, members = members_of(frames[-1])
+        plain = {name: value for name, value in (members | changes).items() if value is not None}
+        maps = [members_of(frame)[1] for frame in frames[:-1]] + [plain]
+        suite = SUITES[maps[1]["cipher_suite"]]
+        body = side.encode() + transcript_hash(suite, maps)
+        plain["signature"] = KEYS[server][suite.identity].sign("fed-link:v1", body)
+        return encode_federation(2, code, encode_map(plain))
+
+    return change
+
+
+def run_with(third=None, fourth=None):
+    """A handshake whose third or fourth message is changed by the end that signs it."""
+    link, frames = Link(), []
+    frames.append(link.a.hello)
+    frames.append(link.b.receive_hello(frames[0]))
+    wanted = link.a.receive_response(frames[1])
+    frames.append(link.a.handshake(KEYS[A]["ed25519"].sign(wanted.label, wanted.body)))
+    if third is not None:
+        frames[2] = third(link, frames)
+    wanted = link.b.receive_handshake(frames[2])
+    answer, _ = link.b.finish(KEYS[B]["ed25519"].sign(wanted.label, wanted.body), NOW)
+    frames.append(answer)
+    if fourth is not None:
+        frames[3] = fourth(link, frames)
+    return link.a.finish(frames[3], NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"requesting_server": "c.example"}, Code.WRONG_TARGET), ({"target_server": "c.example"}, Code.WRONG_TARGET),
+        ({"protocol_version": "1.2"}, Code.DOWNGRADE), ({"supported_versions": ["2.0", "2.1"]}, Code.DOWNGRADE),
+        ({"capabilities": []}, None),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_initiator_that_signs_something_else(changes, code):
+    """Its signature holds, so the responder's own rules decide."""
+    third = resigned(A, "initiator", **changes)
+    if code is None:
+        with pytest.raises(ProtocolError):  # the initiator, which did not change its mind, then refuses the answer
+            run_with(third)
+    else:
+        assert code_of(lambda: run_with(third)) is code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"responding_server": "c.example"}, Code.BAD_SIGNATURE), ({"accepted_version": "1.2"}, Code.DOWNGRADE),
+        ({"compatibility_mode": True}, Code.DOWNGRADE),
+        ({"shared_capabilities": ["federation", "voice_relay"]}, Code.CAPABILITY_MISSING),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_responder_that_signs_something_else(changes, code):
+    assert code_of(lambda: run_with(fourth=resigned(B, "responder", **changes))) is code
+    assert run_with(fourth=resigned(B, "responder")).peer == B

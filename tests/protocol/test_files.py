@@ -11,6 +11,13 @@ from norc_actors.crypto.suites import SUITES
 from norc_actors.limits import FILE_CHUNK_LEAST, FILE_CHUNK_MOST
 from norc_actors.protocol import files
 from norc_actors.protocol.errors import ProtocolError
+from tests.vectors.files import holds, recorded
+
+
+@recorded("files", "refused_files")
+def test_recorded(entry):
+    assert holds(entry)
+
 
 ID, OTHER = "3c89d714-9e0d-4397-8505-38a90ff51094", "3c89d714-9e0d-4397-8505-38a90ff51095"
 KEY, SIZE = b"k" * 32, FILE_CHUNK_LEAST

@@ -4,46 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from norc_actors.crypto.layout import aad_v1
-from norc_actors.ids import uuid_bytes
 from norc_actors.protocol import frames
 from norc_actors.protocol.errors import Code, ProtocolError
-from tests.support.vectors import section
-
-VECTORS = section("frames")
-
-
-@pytest.mark.parametrize("entry", VECTORS, ids=[f"{n}-{e['kind']}" for n, e in enumerate(VECTORS)])
-def test_vectors(entry: dict[str, object]) -> None:
-    def raw(name: str) -> bytes:
-        return bytes.fromhex(str(entry[name]))
-
-    code, frame = int(str(entry["type"])), raw("frame")
-    if entry["kind"] == "v1":
-        assert frames.encode_v1(code, raw("payload")) == frame
-        assert frames.decode_v1(frame) == frames.V1Frame(code, raw("payload"))
-        assert frames.v1_stream().feed(frame) == [frames.V1Frame(code, raw("payload"))]
-    elif entry["kind"] == "v2":
-        message_id = uuid_bytes(str(entry["message_id"]))
-        expected = frames.V2Frame(code, message_id, int(str(entry["sequence"])), raw("prev"), raw("ciphertext"))
-        assert frames.encode_v2(expected) == frame
-        assert frames.decode_v2(frame) == expected
-        assert frames.v2_stream().feed(frame) == [expected]
-    else:
-        version = int(str(entry["ver"]))
-        assert frames.encode_federation(version, code, raw("body")) == frame
-        assert frames.federation_stream(100).feed(frame) == [frames.FederationFrame(version, code, raw("body"))]
+from tests.vectors.files import holds, recorded
+from tests.vectors.reading import Entry
 
 
-def test_header_sizes_and_aad() -> None:
+@recorded("frames", "refused_frames", "aad")
+def test_recorded(entry: Entry) -> None:
+    assert holds(entry)
+
+
+def test_header_sizes() -> None:
     assert (frames.V1_HEADER.size, frames.V2_HEADER.size, frames.FEDERATION_HEADER.size) == (5, 62, 6)
-    entry = section("aad")
-    aad = aad_v1(
-        entry["major"], entry["minor"], entry["type"], entry["sequence"], uuid_bytes(entry["message_id"]),
-        entry["length"], bytes.fromhex(entry["prev"]), bytes.fromhex(entry["transcript_hash"]),
-    )  # fmt: skip
-    assert aad.hex() == entry["aad"]
-    assert len(aad) == 95
 
 
 _V1 = st.builds(frames.V1Frame, st.integers(0, 255), st.binary(max_size=40))

@@ -8,127 +8,27 @@ import pytest
 from norc_actors.crypto import kem
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.crypto.suites import PREFERENCE, SUITES, Algorithm
-from norc_actors.ids import uuid_bytes
 from norc_actors.protocol import codec
-from norc_actors.protocol.canonical import Value, canonical
+from norc_actors.protocol.canonical import Value
 from norc_actors.protocol.errors import Code, PeerError, ProtocolError
 from norc_actors.protocol.frames import decode_v1, encode_v1
 from norc_actors.protocol.handshake import (
     ClientHandshake,
     KnownKeys,
     ServerHandshake,
-    ServerOffer,
-    master_secret,
     refusal,
     transcript_hash,
 )
 from norc_actors.protocol.messages import ConnectionAccepted, ConnectionRequest, ErrorMessage
-from norc_actors.protocol.sealed import Opened, traffic_keys
-from tests.support.links import SERVER, keys, offer, pair, scripted, seeded, shake_hands, sign
-from tests.support.vectors import section
-
-VECTORS = section("handshake")
-SUITE_IDS = [entry["suite"] for entry in VECTORS]
+from norc_actors.protocol.sealed import Opened
+from tests.support.links import SERVER, keys, offer, pair, seeded, shake_hands, sign
+from tests.vectors.files import holds, recorded
+from tests.vectors.reading import Entry
 
 
-def _raw(entry: dict[str, Any], name: str) -> bytes:
-    return bytes.fromhex(entry[name])
-
-
-def _map(entry: dict[str, Any], name: str) -> dict[str, Value]:
-    return codec.decode_map(bytes.fromhex(entry[name]["msgpack"]))
-
-
-def _recorded_client(entry: dict[str, Any], ephemeral: bytes, kem_seed: bytes | None) -> ClientHandshake:
-    """A client that has sent the recorded request, unknown members and all."""
-    plain = _map(entry, "request")
-    client = ClientHandshake(server_name=SERVER, known=KnownKeys(), random=seeded(1), versions=("1.0", "1.1", "2.0"))
-    state = {
-        "_request": codec.convert(plain, ConnectionRequest),
-        "_request_map": plain,
-        "_ephemeral": ephemeral,
-        "_kem_seed": kem_seed,
-    }
-    for name, value in state.items():
-        setattr(client, name, value)
-    return client
-
-
-def _kem(suite: str) -> dict[str, str]:
-    found = section("kem")[f"hs-{suite}"]
-    assert isinstance(found, dict)
-    return found
-
-
-@pytest.mark.parametrize("entry", VECTORS, ids=SUITE_IDS)
-def test_formulas(entry: dict[str, Any]) -> None:
-    suite, request, accepted = SUITES[entry["suite"]], _map(entry, "request"), _map(entry, "accepted")
-    th = transcript_hash(suite, request, accepted)
-    assert th.hex() == entry["th"]
-    nonces: Any = request["client_nonce"], accepted["server_nonce"]
-    ms = master_secret(suite, _raw(entry, "ikm"), *nonces, str(accepted["negotiated_version"]), th)
-    assert ms.hex() == entry["master_secret"]
-    derived = traffic_keys(suite, ms)
-    assert (derived.c2s.hex(), derived.s2c.hex()) == (entry["k_c2s"], entry["k_s2c"])
-
-
-@pytest.mark.parametrize("entry", VECTORS, ids=SUITE_IDS)
-def test_a_recorded_server_is_accepted(entry: dict[str, Any]) -> None:
-    seed = bytes.fromhex(_kem(entry["suite"])["seed"]) if entry["suite"] == "0101" else None
-    client = _recorded_client(entry, _raw(entry, "e_client"), seed)
-    established = client.accept(encode_v1(1, bytes.fromhex(entry["accepted"]["msgpack"])), 0.0)
-    assert established.th.hex() == entry["th"]
-    assert (established.version, established.compatibility_mode) == ("2.0", False)
-    assert established.key_status == "first use"
-    assert established.suite.name == entry["suite"]
-
-
-@pytest.mark.parametrize("entry", VECTORS, ids=SUITE_IDS)
-def test_the_server_answers_as_recorded(entry: dict[str, Any]) -> None:
-    accepted: Any = _map(entry, "accepted")
-    key = SigningKey("ed25519", _raw(entry, "server_seed"))
-    server = ServerHandshake(
-        ServerOffer(
-            server_id=SERVER,
-            public_keys={"ed25519": key.public_key},
-            versions=tuple(accepted["server_versions"]),
-            suites=tuple(accepted["server_cipher_suites"]),
-            capabilities=tuple(accepted["server_capabilities"]),
-        ),
-        random=scripted(
-            _raw(entry, "e_server"),
-            uuid_bytes(accepted["session_id"]),
-            accepted["server_nonce"],
-            accepted["auth_challenge"],
-            bytes(3),
-        ),
-        encapsulate=lambda _: (bytes.fromhex(_kem("0101")["ciphertext"]), bytes.fromhex(_kem("0101")["secret"])),
-    )
-    request = encode_v1(0, bytes.fromhex(entry["request"]["msgpack"]))
-    wanted = server.prepare(request, uri_version="2.0", subprotocol="norc-c-v2.0", now=accepted["server_time"])
-    assert (wanted.label, wanted.body.hex()) == ("handshake:v1", entry["th"])
-    frame, established = server.finish(key.sign(wanted.label, wanted.body), 0.0)
-    assert canonical(codec.decode_map(decode_v1(frame).payload)).decode() == entry["accepted"]["canonical"]
-    sealed = next(vector for vector in section("sealed") if vector["suite"] == entry["suite"])
-    opened = established.sealed.receive(bytes.fromhex(sealed["frames"][0]["frame"]))
-    assert opened == Opened(9, bytes.fromhex(sealed["frames"][0]["plaintext"]))
-
-
-REFUSED = section("refused_accepted")
-EXPECTED = {
-    "lower version than both list": Code.DOWNGRADE,
-    "server_id is not the name dialled": Code.INVALID_SIGNATURE,
-    "short nonce": Code.MALFORMED,
-    "PQ part in a classical suite": Code.MALFORMED,
-}
-
-
-@pytest.mark.parametrize("entry", REFUSED, ids=[f"{e['suite']}-{e['why']}" for e in REFUSED])
-def test_refused_accepted(entry: dict[str, Any]) -> None:
-    client = _recorded_client(entry, b"e" * 32, b"s" * 64)
-    with pytest.raises(ProtocolError) as caught:
-        client.accept(encode_v1(1, bytes.fromhex(entry["accepted"]["msgpack"])), 0.0)
-    assert caught.value.code is EXPECTED[entry["why"]]
+@recorded("handshake", "refused_accepted")
+def test_recorded(entry: Entry) -> None:
+    assert holds(entry)
 
 
 @pytest.mark.parametrize("suite", PREFERENCE)

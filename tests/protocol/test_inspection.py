@@ -4,38 +4,46 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from norc_actors.crypto.suites import SUITES
 from norc_actors.protocol import codec
-from norc_actors.protocol.frames import encode_v1
+from norc_actors.protocol.frames import decode_v1, encode_v1
+from norc_actors.protocol.handshake import ClientHandshake, KnownKeys
 from norc_actors.protocol.inspection import FrameKey, inspect_frame, inspect_payload
+from norc_actors.protocol.messages import Ping
 from norc_actors.protocol.registry import code_of
 from norc_actors.protocol.schema import Message
+from norc_actors.protocol.sealed import Keys, SealedSession
+from tests.support.links import scripted
 from tests.support.messages import any_message
-from tests.support.vectors import section
 
 
 def test_a_sealed_frame_with_and_without_its_key() -> None:
-    vector = section("sealed")[0]
-    frame = bytes.fromhex(vector["frames"][0]["frame"])
+    th, key = b"t" * 32, b"k" * 32
+    session = SealedSession(
+        role="client", suite=SUITES["0101"], th=th, keys=Keys(c2s=key, s2c=bytes(32), rs=bytes(32)),
+        random=scripted(b"\1\2\3", bytes(16)), now=0.0, send_limit=2**20, receive_limit=2**20,
+    )  # fmt: skip
+    (frame,) = session.seal(9, codec.encode(Ping(timestamp=1_790_000_000)))
     closed = dict(inspect_frame(frame))
     assert closed["frame"] == "v2 (sealed)"
     assert closed["type"] == "09 ping"
-    assert closed["sequence"] == str(vector["first_sequence"])
-    assert closed["message_id"] == vector["frames"][0]["message_id"]
+    assert closed["sequence"] == str(0x010203)
+    assert closed["message_id"] == "00000000-0000-4000-8000-000000000000"
     assert "timestamp" not in closed
-    key = FrameKey(suite="0101", key=bytes.fromhex(vector["key"]), th=bytes.fromhex(vector["th"]))
-    opened = dict(inspect_frame(frame, key))
+    opened = dict(inspect_frame(frame, FrameKey(suite="0101", key=key, th=th)))
     assert opened["opened"].startswith("yes")
     assert opened["timestamp"] == "1790000000"
-    wrong = FrameKey(suite="0001", key=bytes(32), th=key.th)
+    wrong = FrameKey(suite="0001", key=bytes(32), th=th)
     assert dict(inspect_frame(frame, wrong))["opened"].startswith("no")
-    assert "refused" in dict(inspect_frame(frame[:-1], key))
+    assert "refused" in dict(inspect_frame(frame[:-1], FrameKey(suite="0101", key=key, th=th)))
 
 
 def test_an_unsealed_frame() -> None:
-    vector = section("handshake")[0]["request"]
-    fields = dict(inspect_frame(encode_v1(0, bytes.fromhex(vector["msgpack"]))))
+    client = ClientHandshake(server_name="a.example", known=KnownKeys(), random=bytes)  # type: ignore[arg-type]
+    plain = codec.decode_map(decode_v1(client.request).payload) | {"x_unknown": {"kept": b"\1"}}
+    fields = dict(inspect_frame(encode_v1(0, codec.encode_map(plain))))
     assert fields["type"] == "connection_request"  # the member; the header's line stands before it
-    assert fields["client_versions[2]"] == "2.0"
+    assert fields["preferred_version"] == "2.0"
     assert fields["x_unknown.kept"] == "01"
     assert fields["pq_public_key"].endswith("(1184 bytes)")
     assert "refused" not in fields

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from norc_actors.protocol import codec
 from norc_actors.protocol.canonical import Value, canonical
 from norc_actors.protocol.errors import Code, ProtocolError
-from norc_actors.protocol.json_form import decode_json, read_json, with_bytes, write_json
-from norc_actors.protocol.messages import Entry, MessageSend, Record
+from norc_actors.protocol.json_form import decode_json, decode_json_as, read_json, with_bytes, write_json
+from norc_actors.protocol.messages import Entry, KeyRequest, MessageSend, Record, TrustChallenge
 from norc_actors.protocol.registry import STRUCTS, code_of
 from norc_actors.protocol.schema import Message
 from tests.support.messages import any_message, structs
+from tests.support.samples import sample
 from tests.support.vectors import section
 
 
@@ -134,3 +135,30 @@ def test_codes_not_built() -> None:
     with pytest.raises(ProtocolError) as caught:
         decode_json(0xFF, b"{}")
     assert caught.value.code is Code.UNKNOWN_TYPE
+
+
+def test_a_message_that_is_in_no_registry() -> None:
+    for code in (0x0C, 0x0D, 0xFE):
+        with pytest.raises(ProtocolError) as caught:
+            decode_json(code, b"{}")
+        assert caught.value.code is Code.UNKNOWN_TYPE
+
+
+def test_bytes_inside_lists_of_variants() -> None:
+    """A challenge's bytes are found by its `type`; one of no known type keeps its text and is refused by the struct."""
+    challenge = sample(TrustChallenge, full=True)
+    plain = json.loads(write_json(codec.to_map(challenge)))
+    assert decode_json_as(TrustChallenge, json.dumps(plain).encode()).message == challenge
+    for wrong in ({"type": "riddle"}, {"type": 7}, "text", 7, [1]):
+        with pytest.raises(ProtocolError):
+            decode_json_as(TrustChallenge, json.dumps({**plain, "challenges": [wrong]}).encode())
+
+
+def test_a_filter_is_a_word_or_a_list() -> None:
+    request = sample(KeyRequest, full=True)
+    plain = json.loads(write_json(codec.to_map(request)))
+    for value in ("all", ["8730f70d-c056-4103-9108-3d814ee5a7da"]):
+        received = decode_json_as(KeyRequest, json.dumps({**plain, "device_filter": value}).encode())
+        assert received.map["device_filter"] == value
+    with pytest.raises(ProtocolError):
+        decode_json_as(KeyRequest, json.dumps({**plain, "device_filter": {"a": 1}}).encode())

@@ -1,111 +1,25 @@
 """Opening: the recorded messages, every cause, tampering, gaps and time, what is inside."""
 
+from unittest import mock
+
 import pytest
 
-from norc_actors.crypto import sessions as schedule
-from norc_actors.crypto.signatures import SigningKey
-from norc_actors.crypto.suites import PREFERENCE, SUITES
 from norc_actors.protocol import opening, sealing
-from norc_actors.protocol.codec import convert, decode_as, encode_map, to_map
-from norc_actors.protocol.conversations import State, direct_state, read_state
-from norc_actors.protocol.devices import Device, EntryFault, OwnDevice
+from norc_actors.protocol.codec import convert, encode_map, to_map
+from norc_actors.protocol.conversations import direct_state
+from norc_actors.protocol.devices import EntryFault, OwnDevice
 from norc_actors.protocol.messages import BODIES, Inner, MessageReceived
 from norc_actors.protocol.opening import Again, Cause, Hold, MessageRefusedError, Opened
-from norc_actors.protocol.sessions import ReceivingSession
 from tests.support.chat import delivered
 from tests.support.people import NOW
 from tests.support.samples import sample
-from tests.support.vectors import b, cases, map_of
-from tests.support.world import flip, known_device, replace_fields
-
-# --- Recorded messages ---
+from tests.support.world import World, flip, replace_fields
+from tests.vectors.files import holds, recorded
 
 
-def _state(entry, key: str) -> State:
-    return read_state(map_of(entry[key]))
-
-
-def _session(session_id: str, suite: str, sender: Device, key: bytes, index: int = 0) -> ReceivingSession:
-    return ReceivingSession(
-        session_id=session_id, suite=suite, sender_user=sender.user_id, sender_device=sender.device_id, prekey_id=5,
-        chain_key=key, next_index=index, skipped={}, expires_at=2**40,
-    )  # fmt: skip
-
-
-def _received(entry) -> MessageReceived:
-    """A recorded message; the recordings leave out the home server's time of acceptance."""
-    members = map_of(entry)
-    return convert({"accepted_at": members["metadata"]["timestamp"] // 10**6, **members}, MessageReceived)
-
-
-def _own(user_id: str, device_id: str, suites=PREFERENCE) -> OwnDevice:
-    return OwnDevice(
-        user_id=user_id, device_id=device_id, key=SigningKey("ed25519", bytes(32)), e2e_suites=tuple(suites)
-    )
-
-
-@pytest.mark.parametrize("v", cases("messages"))
-def test_recorded_messages_open(v):
-    state = _state(v, "state")
-    suite = SUITES[v["suite"]]
-    assert suite.hash(state.form) == b(v, "audience")
-    chains: dict[str, object] = {}
-    for m in v["messages"]:
-        for d in m["devices"]:
-            received = _received(d["message_received"])
-            sender = known_device(received.sender_user, received.sender_device, b(v, "sender_key"))
-            session = _session(d["session_id"], v["suite"], sender, b"")
-            session = ReceivingSession.from_map(
-                {**session.to_map(), "next_index": 1000, "skipped": {str(d["index"]): b(d, "mk")}}
-            )
-            arguments = {
-                "own": _own(d["user"], d["device"]), "sender": sender, "recorded_hash": None, "session": session,
-                "state": state, "chain": chains.get(d["device"]), "now": received.metadata.timestamp / 1e6,
-                "held": True,
-            }  # fmt: skip
-            opened = opening.open_message(received, **arguments)
-            assert opened.inner == decode_as(Inner, b(m, "inner")).message
-            assert opened.ciphertext_hash == b(m, "ciphertext_hash")
-            chains[d["device"]] = opened.chain
-
-
-@pytest.mark.parametrize("v", cases("refused_messages"))
-def test_recorded_refusals(v, monkeypatch):
-    received = _received(v["message_received"])
-    sender = known_device(received.sender_user, received.sender_device, b(v, "sender_key"))
-    wrap = received.encrypted_keys[v["device"]]
-    key = b(v, "session_key")
-    suite = SUITES[v["suite"]]
-    for _ in range(v["index"]):
-        key = schedule.next_chain_key(suite, key)
-    state = direct_state(received.conversation_id, received.sender_user, bytes(32), v["user"], bytes(32))
-    state = State(**{name: getattr(state, name) for name in State.__slots__} | {"epoch": received.epoch})
-    monkeypatch.setattr(opening, "audience", lambda suite, state: b(v, "audience"))
-    monkeypatch.setattr(opening, "needs_hybrid", lambda classification: False)
-
-    def attempt():
-        return opening.open_message(
-            received, own=_own(v["user"], v["device"]), sender=sender, recorded_hash=None,
-            session=_session(wrap.session_id, v["suite"], sender, key, v["index"]), state=state, chain=None,
-            now=received.metadata.timestamp / 1e6,
-        )  # fmt: skip
-
-    if v["accept"]:
-        assert isinstance(attempt(), Opened)
-        return
-    with pytest.raises(MessageRefusedError) as refused:
-        attempt()
-    expected = {
-        "last padding byte not zero": Cause.NOT_OPENED,
-        "not padded": Cause.NOT_OPENED,
-        "padded to twice the least size": Cause.NOT_OPENED,
-        "signature cut to 63 bytes": Cause.NOT_OPENED,
-        "inner length beyond the plaintext": Cause.NOT_OPENED,
-        "commitment to another key": Cause.NOT_OPENED,
-        "inner has a null": Cause.MALFORMED,
-        "inner has a duplicate key": Cause.MALFORMED,
-    }.get(v["why"], Cause.BAD_SIGNATURE)
-    assert refused.value.cause is expected
+@recorded("messages", "refused_messages")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 # --- Causes ---
@@ -164,6 +78,56 @@ def test_what_belongs_to_another_message_is_a_bug_of_the_caller(world):
     ):
         with pytest.raises(ValueError, match=match):
             world.b.open(second, changes.pop("sender", world.alice_device), **changes)
+
+
+def test_a_sender_that_was_revoked_between_two_messages(world):
+    first, second = (world.to_bob(world.a.send("x", [world.bob_device])) for _ in range(2))
+    world.b.open(first, world.alice_device)
+    revoked = world.alice.device(world.phone, revoked_at=NOW)
+    assert world.refusal(second, sender=revoked) is Cause.UNTRUSTED_DEVICE
+
+
+def test_a_key_opens_once(world):
+    received = world.to_bob(world.a.send("x", [world.bob_device]))
+    opened = world.b.open(received, world.alice_device)
+    assert world.refusal(received, recorded_hash=None, session=opened.session) is Cause.KEY_USED
+
+
+def test_what_does_not_fit_the_chain(world):
+    first, second, third = (world.to_bob(world.a.send(str(n), [world.bob_device])) for n in range(3))
+    opened = world.b.open(first, world.alice_device)
+    number = first.sequence_number
+    other = replace_fields(opened.chain, hashes={str(number): b"x" * 32})
+    assert world.refusal(second, chain=other) is Cause.BROKEN_CHAIN
+    seen = world.b.open(third, world.alice_device).chain
+    again = replace_fields(seen, seen=(2**7 - 1).to_bytes(128, "big"), highest=number + 2)
+    assert world.refusal(second, chain=again) is Cause.REPLAYED
+    assert world.b.open(second, world.alice_device).place == "fill"
+
+
+def _in_state(world, state, classification="unclassified"):
+    """A message sealed and opened in the same state, whoever may write there."""
+    world.a.state = world.b.state = state
+    with mock.patch.object(sealing, "_check_outgoing"), mock.patch.object(sealing, "_check_target"):
+        return world.to_bob(world.a.send("x", [world.bob_device], classification=classification))
+
+
+def test_who_may_write_and_who_may_read(world):
+    """The signature covers the state, so only what the state itself says can be wrong here."""
+    cases = ({"alice": "owner", "carol": "member"}, {"alice": "observer", "bob": "owner"}, {"bob": "owner"})
+    for roles in cases:
+        received = _in_state(world, world.group(**roles))
+        assert world.refusal(received) is Cause.WRONG_AUDIENCE
+    assert isinstance(
+        world.b.open(_in_state(world, world.group(alice="owner", bob="observer")), world.alice_device), Opened
+    )
+
+
+def test_higher_classifications_want_hybrid_suites():
+    world = World(suites=["0001"])
+    with mock.patch.object(sealing, "needs_hybrid", return_value=False):
+        received = world.to_bob(world.a.send("x", [world.bob_device], classification="confidential"))
+    assert world.refusal(received) is Cause.MALFORMED
 
 
 def test_causes_of_refused_entries():

@@ -2,33 +2,20 @@
 
 import pytest
 
-from norc_actors.crypto.signatures import SigningKey
 from norc_actors.protocol import prekeys
 from norc_actors.protocol.canonical import canonical
 from norc_actors.protocol.codec import convert
-from norc_actors.protocol.devices import Device, KeyPeriod
 from norc_actors.protocol.messages import Record
 from norc_actors.protocol.prekeys import BundleSecret, PrekeyRefusedError
 from tests.support.people import ALGORITHMS, NOW, Person, make_server, seeded
-from tests.support.vectors import b, cases, map_of
+from tests.vectors.files import holds, recorded
 
 DAY = 86400
 
 
-@pytest.mark.parametrize("v", cases("devices"))
-def test_recorded(v):
-    key = SigningKey(v["algorithm"], b(v, "device_seed"))
-    bundle, one_time = map_of(v["bundle"]), map_of(v["one_time"])
-    for signed in (bundle, one_time):
-        assert key.sign("prekey:v1", canonical(signed, ("signature",))) == signed["signature"]
-    record = map_of(v["record"])
-    period = KeyPeriod(public_key=key.public_key, not_before=0, not_after=2**40)
-    device = Device(
-        user_id=record["user_id"], device_id=record["device_id"], user_key=b"", public_key=key.public_key,
-        e2e_suites=("0101",), e2e_version="2.0", not_before=0, not_after=2**40, keys=(period,), entry={},
-    )  # fmt: skip
-    assert prekeys.verify_bundle(device, bundle, bundle["not_before"]).prekey_id == bundle["prekey_id"]
-    assert prekeys.verify_one_time(device, one_time, NOW).one_time_id == one_time["one_time_id"]
+@recorded("devices", "refused_devices")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 @pytest.fixture(params=ALGORITHMS)

@@ -22,6 +22,13 @@ from tests.support.servers import (
     unsigned_relay,
     view,
 )
+from tests.vectors.files import holds, recorded
+
+
+@recorded("federation", "refused_federation")
+def test_recorded(entry):
+    assert holds(entry)
+
 
 ALGORITHMS = pytest.mark.parametrize("keys", [server_keys("ed25519"), server_keys("p256")], ids=["ed25519", "p256"])
 KEYS = server_keys()
@@ -97,6 +104,16 @@ def test_a_route_is_one_route(keys):
     ):
         with pytest.raises(BadSignatureError):
             rules.verify_route({**relay, "route_path": path, "route_signatures": entries}, receiver, public(keys))
+
+
+@ALGORITHMS
+def test_a_hop_whose_key_is_not_known(keys):
+    relay = routed_relay(keys, ORIGIN, TRANSIT)
+    rules.verify_route(relay, TARGET, public(keys))
+    for unknown in (ORIGIN, TRANSIT):
+        known = {name: key for name, key in keys.items() if name != unknown}
+        with pytest.raises(BadSignatureError, match=f"no key of {unknown}"):
+            rules.verify_route(relay, TARGET, public(known))
 
 
 def test_only_a_direct_origin_omits_the_route():

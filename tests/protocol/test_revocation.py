@@ -7,6 +7,12 @@ from norc_actors.ids import new_uuid
 from norc_actors.protocol import revocation
 from norc_actors.protocol.revocation import RevocationChainError, make_revocation, verify_revocation
 from tests.support.people import ALGORITHMS, NOW, Person, make_server, seeded
+from tests.vectors.files import holds, recorded
+
+
+@recorded("revocations", "refused_revocations")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 @pytest.fixture(params=ALGORITHMS)

@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from norc_actors.crypto.layout import aad_v1, sequence_nonce
 from norc_actors.crypto.suites import PREFERENCE, SUITES
-from norc_actors.ids import uuid_bytes
 from norc_actors.limits import DH_REKEY_SECONDS
 from norc_actors.protocol import codec, sealed
-from norc_actors.protocol.canonical import canonical
 from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.frames import V2_HEADER, decode_v2, encode_v2
 from norc_actors.protocol.messages import SessionRekey
@@ -27,13 +24,10 @@ from norc_actors.protocol.sealed import (
     Opened,
     Rekeyed,
     SealedSession,
-    rekey_keys,
-    traffic_keys,
 )
-from tests.support.links import pair, scripted, seeded
-from tests.support.vectors import section
-
-VECTORS, REKEYS = section("sealed"), section("rekey")
+from tests.support.links import pair, seeded
+from tests.vectors.files import holds, recorded
+from tests.vectors.reading import Entry
 
 
 def _session(role: Any, suite: str, th: bytes, derived: Keys, random: Any = None) -> SealedSession:
@@ -51,64 +45,9 @@ def _ends(suite: str = "0001") -> tuple[SealedSession, SealedSession]:
 # --- Vectors ---
 
 
-@pytest.mark.parametrize("entry", VECTORS, ids=[entry["suite"] for entry in VECTORS])
-def test_vectors(entry: dict[str, Any]) -> None:
-    th, key = bytes.fromhex(entry["th"]), bytes.fromhex(entry["key"])
-    derived = Keys(c2s=key, s2c=bytes(32), rs=bytes(32))
-    ids = [uuid_bytes(frame["message_id"]) for frame in entry["frames"]]
-    sender = _session("client", entry["suite"], th, derived, scripted(entry["first_sequence"].to_bytes(3, "big"), *ids))
-    receiver = _session("server", entry["suite"], th, derived)
-    for frame in entry["frames"]:
-        wire, plaintext = bytes.fromhex(frame["frame"]), bytes.fromhex(frame["plaintext"])
-        sealed_here = sender.update() if frame["type"] == REKEY_CODE else sender.seal(frame["type"], plaintext)
-        assert sealed_here == [wire]
-        event = receiver.receive(wire)
-        assert event == (Rekeyed() if frame["type"] == REKEY_CODE else Opened(frame["type"], plaintext))
-
-
-def _rekey_kem(suite: str) -> tuple[bytes, bytes, bytes]:
-    entry = section("kem")[f"rk-{suite}"]
-    return bytes.fromhex(entry["seed"]), bytes.fromhex(entry["ciphertext"]), bytes.fromhex(entry["secret"])
-
-
-@pytest.mark.parametrize("entry", REKEYS, ids=[entry["suite"] for entry in REKEYS])
-def test_rekey_vectors(entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    suite, th = SUITES[entry["suite"]], bytes.fromhex(entry["th"])
-    first = traffic_keys(suite, bytes.fromhex(entry["ms"]))
-    assert first.rs.hex() == entry["rs"]
-    request, answer = (codec.decode_map(bytes.fromhex(entry[name]["msgpack"])) for name in ("request", "answer"))
-    after = rekey_keys(suite, th, first.rs, bytes.fromhex(entry["ikm"]), request, answer)
-    assert (after.c2s.hex(), after.s2c.hex(), after.rs.hex()) == (entry["k_c2s"], entry["k_s2c"], entry["rs1"])
-
-    # The same through two sessions, with the recorded keys drawn.
-    seed, ciphertext, secret = _rekey_kem("0101")
-    monkeypatch.setattr(sealed, "encapsulate", lambda _: (ciphertext, secret))
-    kem = [seed] if suite.hybrid else []
-    message_id = [bytes(16)]
-    client = _session(
-        "client", suite.name, th, first, scripted(bytes(3), bytes.fromhex(entry["e_client"]), *kem, *message_id * 3)
-    )
-    server = _session(
-        "server", suite.name, th, first, scripted(bytes(3), bytes.fromhex(entry["e_server"]), *message_id * 3)
-    )
-    (asked,) = client.ask_dh(1.0)
-    answered = server.receive(asked)
-    assert isinstance(answered, Rekeyed)
-    done = client.receive(answered.frames[0])
-    assert isinstance(done, Rekeyed)
-    assert server.receive(done.frames[0]) == Rekeyed()
-    frame = decode_v2(client.seal(9, b"after")[0])
-    prev = frame.prev_message_hash
-    aad = aad_v1(2, 0, 9, frame.sequence, frame.message_id, len(frame.ciphertext), prev, th)
-    assert suite.open(after.c2s, sequence_nonce(frame.sequence), aad, frame.ciphertext) == b"after"
-
-
-@pytest.mark.parametrize("entry", REKEYS, ids=[entry["suite"] for entry in REKEYS])
-def test_rekey_messages_are_the_recorded_ones(entry: dict[str, Any]) -> None:
-    for name in ("request", "answer"):
-        plain = codec.decode_map(bytes.fromhex(entry[name]["msgpack"]))
-        message = codec.convert(plain, SessionRekey)
-        assert canonical(codec.to_map(message)).decode() == entry[name]["canonical"]
+@recorded("sealed", "refused_sealed", "rekey", "refused_rekey")
+def test_recorded(entry: Entry) -> None:
+    assert holds(entry)
 
 
 # --- Frames ---

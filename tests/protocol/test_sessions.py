@@ -10,19 +10,21 @@ from norc_actors.crypto import kem
 from norc_actors.crypto import sessions as schedule
 from norc_actors.crypto.suites import PREFERENCE, SUITES
 from norc_actors.limits import SESSION_KEPT_SECONDS, SESSION_SECONDS
-from norc_actors.protocol import sessions
+from norc_actors.protocol import opening, sessions
 from norc_actors.protocol.canonical import canonical
-from norc_actors.protocol.codec import convert
+from norc_actors.protocol.codec import convert, to_map
 from norc_actors.protocol.conversations import direct_state
-from norc_actors.protocol.devices import Device, EntryRefusedError, KeyPeriod, OwnDevice
-from norc_actors.protocol.messages import SessionOpening
+from norc_actors.protocol.devices import EntryRefusedError, OwnDevice
+from norc_actors.protocol.messages import MessageReceived, SessionOpening
 from norc_actors.protocol.opening import Again, Cause, MessageRefusedError, Opened
-from norc_actors.protocol.prekeys import BundleSecret, OneTimeSecret, PrekeyRefusedError
+from norc_actors.protocol.prekeys import BundleSecret, PrekeyRefusedError
 from norc_actors.protocol.sessions import (
     KeyUsedError,
     NoCommonSuiteError,
     OpenFault,
     OpenRefusedError,
+    ReceivingSession,
+    SendingSession,
     SessionEndedError,
     accept_open,
     make_unknown,
@@ -33,59 +35,13 @@ from norc_actors.protocol.sessions import (
 )
 from tests.support.chat import Chatter, delivered
 from tests.support.people import ALGORITHMS, NOW, Person, make_server, seeded
-from tests.support.vectors import b, cases, map_of
-
-# --- Recorded openings ---
-
-
-def _parties(v, opened):
-    key = b(v, "sender_key")
-    period = KeyPeriod(public_key=key, not_before=0, not_after=2**40)
-    sender = Device(
-        user_id=opened["sender_user"], device_id=opened["sender_device"], user_key=key, public_key=key,
-        e2e_suites=PREFERENCE, e2e_version="2.0", not_before=0, not_after=2**40, keys=(period,), entry={},
-    )  # fmt: skip
-    own = OwnDevice(
-        user_id="bob@b.example", device_id=opened["target_device"], key=None, e2e_suites=PREFERENCE
-    )  # fmt: skip
-    bundle = BundleSecret(
-        prekey_id=opened["prekey_id"], x25519=b(v, "prekey_priv"),
-        mlkem_seed=b(v, "kem_seed") if v.get("kem_seed") else None, not_after=2**40,
-    )  # fmt: skip
-    one_time = None
-    if v.get("one_time_priv") and "one_time_id" in opened:
-        one_time = OneTimeSecret(one_time_id=opened["one_time_id"], x25519=b(v, "one_time_priv"))
-    return own, sender, bundle, one_time
+from tests.vectors.files import holds, recorded
+from tools import state_tables
 
 
-@pytest.mark.parametrize("v", cases("sessions"))
-def test_recorded_openings(v):
-    opened = map_of(v["open"])
-    own, sender, bundle, one_time = _parties(v, opened)
-    own = OwnDevice(user_id=opened["target_user"], device_id=own.device_id, key=own.key, e2e_suites=PREFERENCE)
-    session = accept_open(opened, own=own, sender=sender, accepted_at=NOW, bundle=bundle, one_time=one_time)
-    assert session.chain_key == b(v, "session_key")
-    assert session.next_index == 0
-
-
-@pytest.mark.parametrize("v", cases("refused_sessions"))
-def test_recorded_refusals(v):
-    opened = map_of(v["open"])
-    own, sender, bundle, one_time = _parties(v, opened)
-    with pytest.raises(OpenRefusedError) as refused:
-        accept_open(opened, own=own, sender=sender, accepted_at=NOW, bundle=bundle, one_time=one_time)
-    expected = {
-        "pq_ciphertext missing or superfluous": {OpenFault.MALFORMED},
-        "other suite": {OpenFault.NOT_OPENED, OpenFault.MALFORMED},
-        "target_user differs": {OpenFault.WRONG_NAMES, OpenFault.BAD_SIGNATURE},
-        "all-zero X25519": {OpenFault.NOT_OPENED},
-        "one_time_id dropped": {OpenFault.NOT_OPENED},
-        "commitment to another key": {OpenFault.NOT_OPENED},
-        "prekey_id differs": {OpenFault.NOT_OPENED},
-        "signed under message:v1": {OpenFault.BAD_SIGNATURE},
-        "signed by another key": {OpenFault.BAD_SIGNATURE},
-    }
-    assert refused.value.fault in expected[v["why"]]
+@recorded("sessions", "refused_sessions")
+def test_recorded(entry):
+    assert holds(entry)
 
 
 # --- Opening and accepting ---
@@ -403,3 +359,74 @@ class TwoDevices(RuleBasedStateMachine):
 
 TestTwoDevices = TwoDevices.TestCase
 TestTwoDevices.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+# --- Every state, every input: the tables of docs/protocol/tables.md ---
+
+
+def _sending(index, opened, expires_at):
+    return SendingSession(
+        session_id="s", suite="0001", target_user="b", target_device="d", chain_key=b"k" * 32, index=index,
+        expires_at=expires_at, open={"x": 1} if opened else None,
+    )  # fmt: skip
+
+
+@given(st.integers(0, 1000), st.booleans(), st.integers(-10, 10), st.sampled_from(sorted(state_tables.STEPS)))
+def test_a_senders_session_moves_as_its_table_says(index, opened, before_end, event):
+    """Any index, with `open` or without, around its end."""
+    session, now = _sending(index, opened, 100), 100 - before_end
+    state = state_tables.state_of(session, now)
+    assert (state == "ended") == (index == 1000 or before_end <= 0)
+    if event == "a signed receipt comes":
+        after = session.acknowledged()
+        assert state_tables.state_of(after, now) == ("ended" if state == "ended" else "confirmed")
+        assert (after.index, after.chain_key) == (session.index, session.chain_key)
+    elif event == "24 h pass":
+        assert state_tables.state_of(session, now + SESSION_SECONDS) == "ended"
+    elif state == "ended":
+        with pytest.raises(SessionEndedError):
+            next_sending_key(session, now)
+    else:
+        _, after = next_sending_key(session, now)
+        assert state_tables.state_of(after, now) == ("ended" if index == 999 else state)
+        assert after.index == index + 1
+
+
+@given(st.integers(0, 1000), st.sets(st.integers(0, 999), max_size=8), st.integers(-1, 1001))
+def test_a_receiver_takes_each_index_once(following, skipped, index):
+    kept = {at: bytes([at % 256]) * 32 for at in skipped if at < following}
+    session = ReceivingSession(
+        session_id="s", suite="0001", sender_user="a", sender_device="d", prekey_id=1, chain_key=b"k" * 32,
+        next_index=following, skipped=kept, expires_at=0,
+    )  # fmt: skip
+    if index in kept:
+        key, after = receiving_key(session, index)
+        assert key == kept[index]
+        assert (after.next_index, set(after.skipped)) == (following, set(kept) - {index})
+    elif following <= index < 1000:
+        _, after = receiving_key(session, index)
+        assert (after.next_index, set(after.skipped)) == (index + 1, set(kept) | set(range(following, index)))
+    else:
+        with pytest.raises(KeyUsedError):
+            receiving_key(session, index)
+
+
+@pytest.mark.parametrize(("held", "brings"), sorted(opening.ARRIVALS))
+def test_what_becomes_of_a_wrap(held, brings, world):
+    first, second = (world.to_bob(world.a.send("x", [world.bob_device])) for _ in range(2))
+    if not brings:
+        plain = to_map(second)
+        del plain["encrypted_keys"][world.bobs.id]["open"]
+        second = convert(plain, MessageReceived)
+    known = world.b.open(first, world.alice_device).session if held == "held" else None
+    arguments = {"session": known, "session_ended": held == "ended", "held": True}
+    match opening.ARRIVALS[held, brings]:
+        case "use":
+            opened = world.b.open(second, world.alice_device, **arguments)
+            assert (opened.new_session, opened.session.session_id) == (False, known.session_id)
+        case "accept its open":
+            assert world.b.open(second, world.alice_device, **arguments).new_session
+        case "ask":
+            assert world.refusal(second, **arguments) is Cause.UNKNOWN_SESSION
+        case "refuse":
+            assert world.refusal(second, **arguments) is Cause.KEY_USED

@@ -83,17 +83,18 @@ def test_a_crash_before_the_commit_repeats_no_key(world):
     assert (one.session_id, one.index) == (two.session_id, two.index)  # the clone does reuse the message key …
     assert first.message.message_id != second.message.message_id
     assert first.message.ciphertext != second.message.ciphertext
-    wrap_keys = {
+    layouts = [
         schedule._wrap_layout(  # noqa: SLF001 - the two nonces and keys themselves
             SUITES[sealed.message.suite], b"k" * 32, sealed.message.key_commitment,
             schedule.WrapNames(
                 sender_user=b"", sender_device=bytes(16), user=b"", device=bytes(16),
                 message_id=raw(sealed.message.message_id), session_id=bytes(16), index=0,
             ),
-        )[:2]
+        )
         for sealed in (first, second)
-    }  # fmt: skip
-    assert len(wrap_keys) == 2  # … and yet neither wrap key nor nonce repeats: commitment and message_id are in them
+    ]  # fmt: skip
+    assert len({key for key, _, _ in layouts}) == 2  # … and yet neither wrap key nor nonce repeats:
+    assert len({nonce for _, nonce, _ in layouts}) == 2  # commitment and message_id are in them
     assert isinstance(world.b.open(world.to_bob(first), world.alice_device), Opened)
     assert refusal(world, world.to_bob(second)) is Cause.KEY_USED
 
@@ -381,7 +382,10 @@ def test_drop(world):
 
 def test_swap(world):
     """Ciphertexts, wraps or numbers of two messages exchanged: nothing of either opens."""
-    first, second = (to_map(world.to_bob(world.a.send(body, [world.bob_device]))) for body in ("one", "two"))
+    first, second = (
+        to_map(world.to_bob(world.a.send(body, [world.bob_device], now=now)))
+        for body, now in (("one", NOW), ("two", NOW + 1))
+    )
     for name in ("ciphertext", "encrypted_keys", "sequence_number", "message_id", "prev_message_hash", "metadata"):
         changed = first | {name: second[name]}
         if changed == first:

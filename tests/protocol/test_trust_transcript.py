@@ -6,8 +6,14 @@ from norc_actors.crypto.errors import BadSignatureError
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.protocol import trust_transcript as trust
 from norc_actors.protocol.errors import Code, ProtocolError
-from norc_actors.protocol.trust_levels import ALLOWANCES, LEVELS, allows, at_least, lowest
 from tests.support.people import NOW, seeded
+from tests.vectors.files import holds, recorded
+
+
+@recorded("trust", "refused_trust")
+def test_recorded(entry):
+    assert holds(entry)
+
 
 ALL = pytest.mark.parametrize("key", [SigningKey.generate(a, seeded(a)) for a in ("ed25519", "p256")], ids=str)
 
@@ -112,18 +118,3 @@ def test_labels():
     assert trust.label_of("trust_revoke") == "trust-revoke:v1"
     assert trust.label_of("gov_pki_trust_request") == "trust-gov-pki-trust-request:v1"
     assert trust.label_of("crl_request") == "trust-crl-request:v1"
-
-
-def test_levels():
-    assert [level for level in LEVELS if at_least(level, "verified")] == ["verified", "classified", "nato"]
-    assert lowest(["nato", "basic", "classified"]) == "basic"
-    assert lowest([]) == "untrusted"
-    assert not any(allows(level, name) for level in LEVELS for name in ("restricted", "", "SECRET"))
-    assert [level for level in LEVELS if allows(level, "secret")] == ["classified"]
-    assert allows("nato", "secret", frozenset({"secret"}))
-    assert not allows("verified", "secret", frozenset({"secret"}))
-    assert not allows("classified", "nato_secret")
-    assert {level: allowance.hybrid for level, allowance in ALLOWANCES.items()} == {
-        "untrusted": False, "basic": False, "verified": True, "classified": True, "nato": True,
-    }  # fmt: skip
-    assert not any(allows("untrusted", name) for name in ("unclassified", "official_use_only"))

@@ -21,20 +21,13 @@ from norc_actors.protocol.versions import (
     remember,
     version_text,
 )
-from tests.support.vectors import section
+from tests.vectors.files import holds, recorded
+from tests.vectors.reading import Entry
 
-VECTORS = section("negotiate")
 
-
-@pytest.mark.parametrize("entry", VECTORS, ids=[f"{n}" for n in range(len(VECTORS))])
-def test_vectors(entry: dict[str, object]) -> None:
-    arguments = entry["client"], entry["server"], entry["allow_amc_bridge"]
-    if entry["result"] is None:
-        with pytest.raises(ProtocolError) as caught:
-            negotiate(*arguments)  # type: ignore[arg-type]
-        assert caught.value.code is (Code.NO_COMPATIBLE_VERSION if entry["client"] else Code.MALFORMED)
-    else:
-        assert list(negotiate(*arguments)) == entry["result"]  # type: ignore[arg-type]
+@recorded("negotiate")
+def test_recorded(entry: Entry) -> None:
+    assert holds(entry)
 
 
 @pytest.mark.parametrize("bridge", [False, True])

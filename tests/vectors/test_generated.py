@@ -1,5 +1,6 @@
 """The generated vectors: up to date, held by the independent check, judged by this implementation as they say."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,21 +16,24 @@ from norc_actors.protocol import auth, batches, calls, devices, enrolment, files
 from norc_actors.protocol import trust_transcript as trust
 from norc_actors.protocol.canonical import canonical
 from norc_actors.protocol.codec import convert, decode_map
-from norc_actors.protocol.conversations import StateRefusedError, read_state, verify_state
+from norc_actors.protocol.conversations import StateRefusedError, read_state, verify_leave, verify_state
 from norc_actors.protocol.devices import OwnDevice
+from norc_actors.protocol.enrolment import BadLinkError
 from norc_actors.protocol.errors import Code, ProtocolError
-from norc_actors.protocol.frames import encode_v1
+from norc_actors.protocol.frames import decode_v1, decode_v2, encode_v1, federation_stream
 from norc_actors.protocol.handshake import ClientHandshake, KnownKeys
+from norc_actors.protocol.json_frames import from_json
 from norc_actors.protocol.links import transcript_hash
-from norc_actors.protocol.messages import AuthRequest, MessageReceived
+from norc_actors.protocol.messages import AuthRequest, ConnectionAccepted, MessageReceived
 from norc_actors.protocol.messages.federation import Batch
 from norc_actors.protocol.opening import MessageRefusedError
 from norc_actors.protocol.prekeys import BundleSecret, OneTimeSecret
 from norc_actors.protocol.revocation import RevocationChainError
 from norc_actors.protocol.sealed import Discarded, Rekeyed, SealedSession, traffic_keys
-from norc_actors.protocol.sessions import OpenRefusedError, ReceivingSession, accept_open
+from norc_actors.protocol.sessions import OpenRefusedError, ReceivingSession, accept_open, verify_unknown
 from norc_actors.protocol.versions import negotiate
 from tests.support.people import NOW
+from tests.support.samples import sample
 from tests.support.world import known_device
 from tools import make_vectors
 
@@ -153,6 +157,11 @@ def judge_enrolment(case):
             raise NotAcceptedError("not a solution")
     elif "k" in case:
         assert enrolment.server_key_hash(h(case["server_key"])).hex() == case["k"]
+    elif "link" in case:
+        link = enrolment.parse_link(case["link"])
+        assert str(link) == case["link"]
+        assert (link.server_id, link.token.hex()) == (case["server_id"], case["token"])
+        assert all(link.names_key(h(one)) for one in case["server_keys"])
     else:
         register = mapped(case["map"]) | {"public_key": h(case["public_key"])}
         enrolment.verify_registration(h(case["th"]), h(case["challenge"]), register, h(case["signature"]))
@@ -261,6 +270,42 @@ def judge_relay(case):
         raise BadSignatureError("the path")
 
 
+def judge_signed_maps(case):
+    plain = mapped(case["map"])
+    if "pinned" in case:
+        accepted = sample(ConnectionAccepted, full=True)
+        members = {name: getattr(accepted, name) for name in accepted.__struct_fields__}
+        shown = {"server_id": "a.example", "server_public_key": plain["new_public_key"], "server_rotation": (plain,)}
+        known = KnownKeys(pinned=(h(case["pinned"]),))
+        assert known.judge(ConnectionAccepted(**members | shown)) == "rotated"
+        return
+    judge_signed(case)
+    device = known_device(
+        "bob@b.example", plain.get("device_id", plain.get("sender_device", "")), h(case["public_key"])
+    )
+    match plain["type"]:
+        case "conversation_leave":
+            verify_leave(plain, device)
+        case "session_key_exchange":
+            own = dataclasses.replace(own_device(case, plain["target_device"]), user_id=plain["target_user"])
+            verify_unknown(plain, own=own, device=device)
+        case "relay_ack":
+            relay.verify_ack(plain, h(case["public_key"]))
+
+
+def judge_frames(case):
+    if case["kind"] == "json":
+        frame = from_json(case["text"].encode())
+    elif case["kind"] == "federation":
+        (frame,) = federation_stream(2**20).feed(h(case["frame"]))
+    else:
+        frame = (decode_v1 if case["kind"] == "v1" else decode_v2)(h(case["frame"]))
+    for name in ("type", "sequence"):
+        assert name not in case or getattr(frame, name) == case[name]
+    for name in ("ciphertext", "prev_message_hash"):
+        assert name not in case or getattr(frame, name).hex() == case[name]
+
+
 def judge_fed_request(case):
     batch = convert(mapped(case["batch"]), Batch)
     batches.open_batch(
@@ -286,14 +331,17 @@ def judge_trust(case):
         trust.verify_proof(key, transcript, h(case["challenge_data"]), h(case["proof"]))
     else:
         trust.verify_message(mapped(case["message"]), key, transcript)
+    if "chained" in case:
+        previous = mapped(case["previous"]) if "previous" in case else None
+        trust.check_revocation_chain(mapped(case["message"]), previous, key)
 
 
 JUDGES = {name.removeprefix("judge_"): judge for name, judge in globals().items() if name.startswith("judge_")} | {
     "prekeys": judge_signed
 }
 KINDS = (
-    BadSignatureError, DecryptionFailedError, DiscardedError, MessageRefusedError, NotAcceptedError, OpenRefusedError,
-    ProtocolError, RevocationChainError, StateRefusedError,
+    BadLinkError, BadSignatureError, DecryptionFailedError, DiscardedError, MessageRefusedError, NotAcceptedError,
+    OpenRefusedError, ProtocolError, RevocationChainError, StateRefusedError,
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.crypto.suites import PREFERENCE, SUITES, Algorithm
 from norc_actors.protocol import devices, enrolment, escrow, fingerprint, prekeys, revocation
-from norc_actors.protocol.canonical import canonical
+from norc_actors.protocol.canonical import base64url, canonical
 
 from . import NOW, Case, Stream, each_suite, fixed, flipped, key, m, refused, uuid, x
 
@@ -185,7 +185,28 @@ def enrolments() -> list[Case]:
             {"name": "k of a token", "accept": True, "server_key": x(device.public_key),
              "k": x(enrolment.server_key_hash(device.public_key))}
         )  # fmt: skip
-    return cases
+    return cases + _links()
+
+
+def _links() -> list[Case]:
+    """Enrolment links with a key of each algorithm, and texts that are none."""
+    keys = [key(algorithm, "server").public_key for algorithm in ALGORITHMS]
+    link = enrolment.EnrolmentLink(
+        server_id="a.example", token=fixed("token"),  # type: ignore[arg-type]
+        key_hashes=tuple(enrolment.server_key_hash(one) for one in keys),
+    )  # fmt: skip
+    case: Case = {
+        "name": "link", "accept": True, "link": str(link), "server_id": "a.example", "token": x(fixed("token")),
+        "server_keys": [x(one) for one in keys],
+    }  # fmt: skip
+    text = str(link)
+    broken = (
+        ("of another version", text.replace("v=1", "v=2")), ("without a key", text.split("&k=")[0]),
+        ("a token of 31 bytes", text.replace(base64url(fixed("token")), base64url(fixed("token")[:31]))),
+        ("without a server", text.replace("a.example", "")), ("another scheme", text.replace("norc", "https")),
+        ("another path", text.replace("enroll", "enrol")), ("a key of padded base64url", text + "="),
+    )  # fmt: skip
+    return [case, *(refused(case, "BadLinkError", name=f"link: {name}", link=one) for name, one in broken)]
 
 
 def escrows() -> list[Case]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from norc_actors.crypto import pseudonym
 from norc_actors.crypto.kem import mlkem_public, x25519
+from norc_actors.crypto.signatures import SigningKey
 from norc_actors.protocol import audit_chain, batches, relay, trust_transcript
 from norc_actors.protocol.codec import decode_map
 from norc_actors.protocol.federation_handshake import InitiatorHandshake, ResponderHandshake
@@ -145,6 +146,38 @@ def relays() -> list[Case]:
             plain = {name: value for name, value in (routed | changes).items() if value is not None}
             cases.append(refused(base, "BadSignatureError", name=name, relay=m(plain)))
         cases.append(refused(base, "BadSignatureError", name="handed to another server", receiver="c.example"))
+    return cases + old_relays()
+
+
+def old_relays() -> list[Case]:
+    """Relays of 1.x: blobs as payloads, and an empty ciphertext in payload_hash."""
+    cases: list[Case] = []
+    for algorithm in ("ed25519", "p256"):
+        origin, other = key(algorithm, "server a"), key(algorithm, "mallory")  # type: ignore[arg-type]
+        plain: dict[str, Any] = {
+            "type": "message_relay", "message_id": uuid("message"), "origin_server": A, "target_server": B,
+            "route_path": [A], "sender_user": "alice@a.example", "conversation_id": uuid("conversation"),
+            "target_users": ["bob@b.example"], "encrypted_payloads": {uuid("bob device 1"): fixed("blob", 400)},
+            "classification": "unclassified", "metadata": {
+                "original_timestamp": NOW * 10**6, "federation_timestamp": NOW * 10**6, "hop_count": 1, "ttl": 3600,
+                "priority": "normal", "delivery_requirements": []},
+        }  # fmt: skip
+        signed = relay.sign_relay(origin, plain)
+        case: Case = {
+            "name": "relay of 1.x", "accept": True, "keys": {A: x(origin.public_key)}, "receiver": B,
+            "relay": m(signed), "body": relay.relay_body(signed, origin.public_key).decode(), "route_bodies": [],
+            "payload_hash": x(relay.payload_hash(origin.public_key, b"", plain["encrypted_payloads"])),
+        }  # fmt: skip
+        payloads = {uuid("bob device 1"): flipped(fixed("blob", 400))}
+        cases += [
+            case,
+            refused(case, "BadSignatureError", name="relay of 1.x: a blob altered",
+                    relay=m(signed | {"encrypted_payloads": payloads})),
+            refused(case, "BadSignatureError", name="relay of 1.x: classification relabelled",
+                    relay=m(signed | {"classification": "secret"})),
+            refused(case, "BadSignatureError", name="relay of 1.x: signed by another server",
+                    relay=m(relay.sign_relay(other, plain))),
+        ]  # fmt: skip
     return cases
 
 
@@ -226,15 +259,20 @@ def trust() -> list[Case]:
         )  # fmt: skip
         outside: list[tuple[str, dict[str, Any]]] = [
             ("trust_revoke", {"revocation_id": uuid("revoke"), "revoking_server": B}),
-            ("gov_pki_trust_request", {"requesting_server": A}),
             ("trust_crl", {"issuer_server": B, "number": 12, "revoked_certificates": []}),
-        ]
+            *((kind, {"server": B}) for kind in (
+                "gov_pki_trust_request", "trust_capabilities", "revocation_acknowledgment", "crl_request",
+                "trust_recommendation", "trust_recommendation_response", "trust_health_check", "trust_health_report",
+                "trust_renewal", "compliance_report", "compliance_report_response",
+            )),
+        ]  # fmt: skip
         for kind, members in outside:
             message = trust_transcript.sign_message(issuer, {"type": kind, **members, "timestamp": NOW}, None)
             cases.append(
                 {"name": f"{kind}, outside", "accept": True, "public_key": x(issuer.public_key), "earlier": None,
                  "message": m(message), "label": trust_transcript.label_of(kind)}
             )  # fmt: skip
+        cases += _revocations(issuer)
         certificate: dict[str, Any] = {
             "version": "1.1", "certificate_id": uuid("certificate"), "issuer_server": B, "subject_server": A,
             "trust_level": "verified", "not_before": NOW, "not_after": NOW + 31_536_000,
@@ -249,6 +287,32 @@ def trust() -> list[Case]:
                     certificate=m(made | {"trust_level": "nato"}))
         )  # fmt: skip
     return cases
+
+
+def _revocations(issuer: SigningKey) -> list[Case]:
+    """trust_revoke after trust_revoke: each names the one before, signature included."""
+    chain: list[dict[str, Any]] = []
+    cases: list[Case] = []
+    for number in (1, 2, 3):
+        plain: dict[str, Any] = {
+            "type": "trust_revoke",
+            "revoking_server": B,
+            "revocation_id": uuid(f"revoke {number}"),
+        }
+        if chain:
+            plain["prev_revocation_hash"] = trust_transcript.revocation_hash(issuer.public_key, chain[-1])
+        chain.append(dict(trust_transcript.sign_message(issuer, {**plain, "timestamp": NOW + number}, None)))
+        before = {"previous": m(chain[-2])} if len(chain) > 1 else {}
+        cases.append(
+            {"name": f"trust_revoke {number} of a chain", "accept": True, "public_key": x(issuer.public_key),
+             "earlier": None, "message": m(chain[-1]), "label": "trust-revoke:v1", "chained": True, **before}
+        )  # fmt: skip
+    return [
+        *cases,
+        refused(cases[2], "ProtocolError 5606", name="trust_revoke: the one before is missing", previous=m(chain[0])),
+        refused(cases[1], "ProtocolError 5606", name="trust_revoke: repeated", previous=m(chain[1])),
+        refused(cases[0], "ProtocolError 5606", name="trust_revoke: a first one after another", previous=m(chain[1])),
+    ]
 
 
 def audit() -> list[Case]:

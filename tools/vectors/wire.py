@@ -1,5 +1,6 @@
 """Topics of section 1–4: values, derivations, versions, connections."""
 
+import json
 from typing import Any
 
 from norc_actors.crypto import hkdf
@@ -9,8 +10,9 @@ from norc_actors.ids import uuid_bytes
 from norc_actors.protocol.auth import auth_body
 from norc_actors.protocol.codec import decode_map, encode_map
 from norc_actors.protocol.errors import ProtocolError
-from norc_actors.protocol.frames import decode_v1
+from norc_actors.protocol.frames import V2Frame, decode_v1, encode_federation, encode_v1, encode_v2
 from norc_actors.protocol.handshake import ClientHandshake, ServerHandshake, ServerOffer, master_secret, transcript_hash
+from norc_actors.protocol.json_frames import to_json
 from norc_actors.protocol.sealed import SealedSession, rekey_keys, traffic_keys
 from norc_actors.protocol.server_keys import KnownKeys
 from norc_actors.protocol.versions import negotiate
@@ -298,3 +300,50 @@ def layouts() -> list[Case]:
         2, 0, 0x85, 2**63 + 5, uuid_bytes(uuid("aad")), 2**24 + 1, fixed("aad prev"), fixed("aad th")
     )  # fmt: skip
     return [{**case, "aad": x(aad)}]
+
+
+def frames() -> list[Case]:
+    """The three kinds of frames, a sealed frame as JSON, and headers that break a rule."""
+    body, prev = fixed("frame body", 33), fixed("frame prev")
+    v2 = V2Frame(0x10, uuid_bytes(uuid("frame")), 2**40 + 7, prev, body)
+    told = {
+        "type": 0x10, "message_id": uuid("frame"), "sequence": 2**40 + 7, "prev_message_hash": x(prev),
+        "ciphertext": x(body),
+    }  # fmt: skip
+    text = to_json(v2).decode()
+    cases: list[Case] = [
+        {"name": "v1", "accept": True, "kind": "v1", "type": 0, "body": x(body), "frame": x(encode_v1(0, body))},
+        {"name": "v2", "accept": True, "kind": "v2", **told, "frame": x(encode_v2(v2))},
+        {"name": "v2 as JSON", "accept": True, "kind": "json", **told, "text": text},
+        {"name": "v2 as JSON, members in another order", "accept": True, "kind": "json", **told,
+         "text": json.dumps(dict(reversed(json.loads(text).items())), indent=1)},
+        {"name": "federation", "accept": True, "kind": "federation", "ver": 2, "type": 0x85, "body": x(body),
+         "frame": x(encode_federation(2, 0x85, body))},
+        {"name": "federation at 1.x", "accept": True, "kind": "federation", "ver": 1, "type": 0x80, "body": "",
+         "frame": x(encode_federation(1, 0x80, b""))},
+    ]  # fmt: skip
+    cases += [
+        refused(cases[0 if kind == "v1" else 1 if kind == "v2" else 4], "ProtocolError 3001", name=name, frame=x(data))
+        for kind, name, data in _wrong_frames(encode_v2(v2))
+    ]
+    members = json.loads(text)
+    for name, changes in (
+        ("ver 1", {"ver": 1}), ("another length", {"length": 32}), ("length as text", {"length": "33"}),
+        ("a member more", {"zzz": 1}), ("a member less", {"sequence": None}), ("padded base64url", {
+            "prev_message_hash": members["prev_message_hash"] + "="}),
+        ("shorter than its tag", {"ciphertext": "AAAA", "length": 3}), ("message_id in capitals", {
+            "message_id": members["message_id"].upper()}),
+    ):  # fmt: skip
+        changed = {one: value for one, value in (members | changes).items() if value is not None}
+        cases.append(refused(cases[2], "ProtocolError 3001", name=f"JSON: {name}", text=json.dumps(changed)))
+    return cases
+
+
+def _wrong_frames(v2: bytes) -> list[tuple[str, str, bytes]]:
+    return [
+        ("v1", "v1: cut in its header", b"\0\0\0\0"), ("v1", "v1: a byte short", b"\0\0\0\0\2a"),
+        ("v1", "v1: a byte more", b"\0\0\0\0\1ab"), ("v2", "v2: cut in its header", v2[:61]),
+        ("v2", "v2: ver 1", b"\1" + v2[1:]), ("v2", "v2: a byte short", v2[:-1]), ("v2", "v2: a byte more", v2 + b"\0"),
+        ("v2", "v2: length under the tag's", v2[:2] + b"\0\0\0\x0f" + v2[6:77]),
+        ("federation", "federation: ver 0", b"\0\x80\0\0\0\0"), ("federation", "federation: ver 3", b"\3\x80\0\0\0\0"),
+    ]  # fmt: skip
