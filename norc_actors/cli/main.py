@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from norc_actors.cli import (
+    audit,
     chat,
     devices,
     doctor,
@@ -24,7 +25,9 @@ from norc_actors.cli import (
     inspect,
     listen,
     node,
+    peer,
     send,
+    trust,
     user,
     verify,
 )
@@ -34,7 +37,9 @@ from norc_actors.cli.output import Output
 
 HELP = """Secure messages between people and organisations.
 
-A server:  norc init · norc node · norc user invite · norc doctor
+A server:  norc init · norc node · norc user invite · norc doctor · norc audit
+
+Others:    norc trust · norc peer
 
 A device:  norc enroll · norc send · norc listen · norc chat · norc group · norc verify · norc devices
 
@@ -42,7 +47,9 @@ Exit codes: 0 done · 1 failed · 2 wrong usage · 3 profile · 4 passphrase · 
 """
 
 app = typer.Typer(name="norc", help=HELP, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
-for module in (init, node, user, enroll, devices, verify, group, send, listen, chat, doctor, inspect):
+SERVER = (init, node, user, trust, peer, audit)
+DEVICE = (enroll, devices, verify, group, send, listen, chat, doctor, inspect)
+for module in (*SERVER, *DEVICE):
     module.register(app)
 
 
