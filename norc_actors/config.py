@@ -14,7 +14,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -31,6 +31,7 @@ ENVIRONMENT = {
 }
 """Variables that replace a key of the file (relative paths: to the file's folder, as in the file)."""
 
+S = TypeVar("S", bound=msgspec.Struct)
 _MAX_SOCKET_PATH = 107  # bytes, of a Unix socket's address on Linux
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>\d{1,5})")
 
@@ -66,6 +67,57 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True):
     difficulty: Annotated[int, msgspec.Meta(ge=1, le=limits.MAX_POW_DIFFICULTY)] = 20
 
 
+class PeerEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """`[federation.peers."b.example"]`: where another server listens, when DNS does not say so; `via` names servers
+    that may hand on what is for it while it cannot be reached directly."""
+
+    address: str | None = None
+    via: tuple[ServerId, ...] = ()
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """`[federation.organization]`: who asks others for trust; other operators read it."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] = "An organisation"
+    country: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{2}$")] = "XX"
+    contact_email: Annotated[str, msgspec.Meta(min_length=3, max_length=320)] = "postmaster@localhost"
+
+
+class TrustRoots(msgspec.Struct, frozen=True, kw_only=True):
+    """`[federation.trust]`: PEM files of roots by the level that their chains prove, and what they must carry.
+
+    `policy_oids`: of which a chain to a government's or NATO's root needs one; `nato_agreements`: under which NATO's
+    level may be granted; `crls`: PEM file of lists of revoked certificates, of any issuers, read when the node starts.
+    """
+
+    roots: Path | None = None
+    government_roots: Path | None = None
+    nato_roots: Path | None = None
+    policy_oids: tuple[str, ...] = ()
+    nato_agreements: tuple[str, ...] = ()
+    crls: Path | None = None
+    auto_accept_basic: bool = False
+    max_trust_age_days: Positive = 365
+
+
+class Federation(msgspec.Struct, frozen=True, kw_only=True):
+    """`[federation]`: links to other organisations. Without `listen` the node has none.
+
+    `ca`: PEM file of the authorities whose TLS certificates other servers show. `certificate` and `key`: this server's,
+    for both directions; without them those of `[tls]`. `dns`: a name server to ask, HOST:PORT, else the system's.
+    """
+
+    listen: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    ca: Path | None = None
+    dns: str | None = None
+    advertise: str | None = None
+    organization: Organization = Organization()
+    trust: TrustRoots = TrustRoots()
+    peers: dict[ServerId, PeerEntry] = {}
+
+
 class Logging(msgspec.Struct, frozen=True, kw_only=True):
     """`[log]`."""
 
@@ -86,6 +138,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     control: Path | None = None
     limits: Rates = Rates()
     registration: Registration = Registration()
+    federation: Federation = Federation()
     log: Logging = Logging()
 
     @property
@@ -149,6 +202,25 @@ def print_defaults() -> str:
                 for name, kind in (("limits", Rates), ("registration", Registration), ("log", Logging))
                 for line in ("", f"[{name}]", *_lines(kind))
             ),
+            "",
+            "# Other organisations: with `listen` the node has links to them.",
+            "# [federation]",
+            '# listen = "0.0.0.0:8843"',
+            '# ca = "federation-ca.pem"          # the authorities of other servers\' TLS certificates',
+            '# certificate = "server.pem"        # for both directions; without them those of [tls]',
+            '# key = "server.key"',
+            '# advertise = "HOST:PORT"           # what server_info says, where it is not the address above',
+            '# dns = "127.0.0.1:53"              # the name server to ask',
+            '# [federation.peers."b.example"]',
+            '# address = "b.example:8843"        # where DNS does not say it',
+            '# via = ["t.example"]               # who may hand on what is for it while it is away',
+            "",
+            "[federation.organization]",
+            *_lines(Organization),
+            "",
+            "[federation.trust]",
+            '# roots = "roots.pem"               # and government_roots, nato_roots, policy_oids, crls',
+            *_lines(TrustRoots),
             "",
         ]
     )
@@ -236,21 +308,45 @@ def _check_values(config: Config, where: _Where) -> None:
         parse_server_id(config.server_id)
     except InvalidIdError as error:
         raise where.error(("server_id",), str(error)) from error
-    try:
-        parse_address(config.listen)
-    except ValueError as error:
-        raise where.error(("listen",), str(error)) from error
+    federation = config.federation
+    addresses: dict[tuple[str, ...], str | None] = {
+        ("listen",): config.listen,
+        ("federation", "listen"): federation.listen,
+        ("federation", "dns"): federation.dns,
+        ("federation", "advertise"): federation.advertise,
+        **{("federation", "peers", name): peer.address for name, peer in federation.peers.items()},
+    }
+    for keys, address in addresses.items():
+        try:
+            parse_address(address or ":0")
+        except ValueError as error:
+            raise where.error(keys, str(error)) from error
+    for name in (*federation.peers, *(via for peer in federation.peers.values() for via in peer.via)):
+        try:
+            parse_server_id(name)
+        except InvalidIdError as error:
+            raise where.error(("federation", "peers"), str(error)) from error
+    if federation.listen is not None and federation.ca is None:
+        raise where.error(("federation", "ca"), "needed with `listen`: whose TLS certificates other servers may show")
 
 
 def _absolute(config: Config, base: Path) -> Config:
     """`config` with its paths below `base`."""
     tls = TLSFiles(certificate=base / config.tls.certificate, key=base / config.tls.key)
-    names = [name for name in ("data", "identity_key", "audit_key", "control") if getattr(config, name) is not None]
-    result = msgspec.structs.replace(config, tls=tls, **{name: base / getattr(config, name) for name in names})
+    trust = _below(config.federation.trust, base, "roots", "government_roots", "nato_roots", "crls")
+    federation = msgspec.structs.replace(_below(config.federation, base, "certificate", "key", "ca"), trust=trust)
+    own = _below(config, base, "data", "identity_key", "audit_key", "control")
+    result = msgspec.structs.replace(own, tls=tls, federation=federation)
     if len(bytes(result.control_socket)) > _MAX_SOCKET_PATH:
         text = f"{result.control_socket} is longer than {_MAX_SOCKET_PATH} bytes, which a Unix socket cannot be"
         raise ConfigError(f"control: {text}: set `control` to a shorter path")
     return result
+
+
+def _below(values: S, base: Path, *names: str) -> S:
+    """`values` with those of its paths that are set below `base`."""
+    paths = {name: base / getattr(values, name) for name in names if getattr(values, name) is not None}
+    return msgspec.structs.replace(values, **paths)
 
 
 def _put(values: dict[str, Any], keys: tuple[str, ...], value: str) -> None:

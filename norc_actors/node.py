@@ -25,10 +25,12 @@ import trio
 
 from norc_actors import limits
 from norc_actors.actors.connections.connection_worker import Door
+from norc_actors.actors.federation.parts import FederationParts
 from norc_actors.actors.tree import Parts, node
 from norc_actors.config import Config, ConfigError, load
 from norc_actors.crypto.signatures import SigningKey
 from norc_actors.devpki import KeyFileError, load_audit_key, load_identity_key, make_dev
+from norc_actors.federation_parts import Outward
 from norc_actors.ids import InvalidIdError, parse_server_id
 from norc_actors.logs import setup_logs
 from norc_actors.net.errors import ListenError, TLSConfigurationError
@@ -40,6 +42,7 @@ from norc_actors.store.audit import AuditStore
 from norc_actors.store.database import Database
 from norc_actors.store.errors import StoreError
 from norc_actors.store.messages import MessageStore
+from norc_actors.trust_parts import trust_parts
 from supervision import RootDown, StartError, System, start_tree
 
 EXIT_OK, EXIT_GAVE_UP, EXIT_USAGE, EXIT_ADDRESS, EXIT_CONFIG = 0, 1, 2, 75, 78
@@ -62,28 +65,51 @@ class Node:
         self.system = System()
         self.certificate = CertificateReloader(config.tls.certificate, config.tls.key)
         self._identity = SigningKey("ed25519", load_identity_key(config.identity_key))
+        key, clock, random = self._identity.public_key, time.time, secrets.token_bytes
+        outward = config.federation.listen is not None
+        self._outward = Outward(config, key, clock=clock, random=random) if outward else None
+        self._trust = trust_parts(config, key, clock=clock, random=random)
         self._audit_key = load_audit_key(config.audit_key)
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         Database.open(
             config.database
         ).close()  # the schema comes forward here, in the foreground, or the node does not start
 
+    def refresh(self) -> bool:
+        """Take over renewed certificates, for devices and for other servers; whether there were any. Raises
+        `TLSConfigurationError`: the old ones stay."""
+        renewed = self.certificate.refresh()
+        return (self._outward is not None and self._outward.refresh()) or renewed
+
     async def run(self, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; `task_status` tells the address. Raises `ListenError`, `StartError`, `RootDown`."""
         listeners = await open_listeners(self.config.listen)
         host, port = bound_address(listeners[0])
         address = f"{host}:{port}"
-        parts = self._parts(listeners, address)
+        outside = await self._listen_outside(listeners)
+        parts = self._parts(listeners, address, outside)
         try:
             async with start_tree(node(parts), self.system, stop_within=limits.SHUTDOWN_SECONDS):
                 log.info("serving", server_id=self.config.server_id, address=address, pid=os.getpid())
                 task_status.started(address)
                 await trio.sleep_forever()
         finally:
-            for listener in listeners:
+            for listener in (*listeners, *(() if outside is None else outside.listeners)):
                 listener.socket.close()
 
-    def _parts(self, listeners: list[trio.SocketListener], address: str) -> Parts:
+    async def _listen_outside(self, listeners: list[trio.SocketListener]) -> FederationParts | None:
+        """The door to other organisations, if the configuration has one."""
+        if self._outward is None or self.config.federation.listen is None:
+            return None
+        try:
+            outside = await open_listeners(self.config.federation.listen)
+        except ListenError:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+        return self._outward.parts(outside, bound_address(outside[0]))
+
+    def _parts(self, listeners: list[trio.SocketListener], address: str, federation: FederationParts | None) -> Parts:
         config, rates = self.config, self.config.limits
         offer = ServerOffer(
             server_id=config.server_id,
@@ -103,9 +129,16 @@ class Node:
             open_audit=lambda: AuditStore(Database.open(database), config.node_id),
             listeners=listeners,
             door=door,
+            federation=federation,
+            trust=self._trust,
             control_socket=config.control_socket,
             open_difficulty=config.registration.difficulty if config.registration.open else None,
-            about={"server_id": config.server_id, "address": address, "version": version("norc-actors")},
+            about={
+                "server_id": config.server_id,
+                "address": address,
+                "version": version("norc-actors"),
+                "federation": "" if federation is None else ":".join(map(str, bound_address(federation.listeners[0]))),
+            },
         )
 
 
@@ -125,7 +158,7 @@ async def _obey_signals(served: Node, scope: trio.CancelScope) -> None:
                 scope.cancel()
                 return
             try:
-                log.info("certificate", renewed=served.certificate.refresh())
+                log.info("certificate", renewed=served.refresh())
             except TLSConfigurationError as error:
                 log.error("certificate kept", why=str(error))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ._core.reasons import Crash, ExitReason
+from ._core.reasons import Crash, ExitReason, Normal, Shutdown
 from .ref import ActorRef
 from .snapshot import Tree
 
@@ -200,6 +200,9 @@ def log_report(report: Report) -> None:
             LOGGER.error("%s (%s) crashed: %r", report.actor, report.kind, exception, exc_info=exception)
         case CrashReport():
             LOGGER.error("%s (%s) ended: %s", report.actor, report.kind, report.reason)
+        case SupervisorReport(context="child_terminated", reason=Normal() | Shutdown()):
+            text = "%s: %s of %s: %s"
+            LOGGER.info(text, report.supervisor, report.context, report.child, report.reason)
         case SupervisorReport():
             LOGGER.error("%s: %s of %s: %s", report.supervisor, report.context, report.child, report.reason)
         case StuckReport():

@@ -113,12 +113,12 @@ class Inbox(ActorRef):
         "_blocked",
         "_capacity",
         "_mark",
+        "_now",
         "_peak",
         "current",
         "deferred",
         "down",
         "handled",
-        "now",
         "open",
         "parked",
         "queue",
@@ -150,7 +150,7 @@ class Inbox(ActorRef):
         self.special = self.recent is not None
         self.tracer: Tracer | None = None
         self.handled = 0
-        self.now = system.now
+        self._now = system.now
         self._capacity = spec.policy.capacity
         self._blocked: deque[tuple[Entry, From | _Sender]] | None = None
         self._mark = self._peak = 0
@@ -164,7 +164,7 @@ class Inbox(ActorRef):
         if target is not None and (target is task or target.custom_sleep_data is not None):
             self.refuse_a_circle(task)
         caller = From(self, task, timeout)
-        now = self.now()
+        now = self._now()
         entry: Entry = (caller, request, now)
         queue = self.queue
         depth = len(queue)
@@ -185,7 +185,7 @@ class Inbox(ActorRef):
             return
         queue = self.queue
         depth = len(queue)
-        entry = (CAST, message, self.now())
+        entry = (CAST, message, self._now())
         if depth >= self._mark:
             sender = _Sender(current_task())
             if not self._admits(depth, entry, sender):
@@ -205,14 +205,14 @@ class Inbox(ActorRef):
 
     def post(self, message: object) -> None:
         if not self.down:
-            self.queue.append((CONTROL, message, self.now()))
+            self.queue.append((CONTROL, message, self._now()))
             self._wake()
 
     def _put_nowait(self, tag: Tag, message: object) -> None:
         if not self.open:
             return
         depth = len(self.queue)
-        entry = (tag, message, self.now())
+        entry = (tag, message, self._now())
         if depth < self._mark or self._admits(depth, entry, None):
             self.queue.append(entry)
             self._wake()
@@ -222,7 +222,7 @@ class Inbox(ActorRef):
         if self.down:
             message.give_up(self._why_closed())
         else:
-            self.queue.append((SYSTEM, message, self.now()))
+            self.queue.append((SYSTEM, message, self._now()))
             self._wake()
 
     def refuse_a_circle(self, task: trio.lowlevel.Task) -> None:
@@ -234,7 +234,7 @@ class Inbox(ActorRef):
         path: dict[Inbox, str] = {}
         target = self
         while target.task is not task:
-            names.append(str(target))
+            path[target] = str(target)
             waits = None if target.task is None else target.task.custom_sleep_data
             if isinstance(waits, From):
                 waits = None if waits.deferred else waits.ref
@@ -362,7 +362,7 @@ class Inbox(ActorRef):
         return MailboxStatistics(
             depth=len(self.queue),
             high_water=self._peak,
-            oldest_age=max(0.0, self.now() - self.queue[0][2]) if self.queue else 0.0,
+            oldest_age=max(0.0, self._now() - self.queue[0][2]) if self.queue else 0.0,
             blocked=0 if self._blocked is None else len(self._blocked),
             capacity=self._capacity,
             handled=self.handled,

@@ -53,7 +53,7 @@ class MessageLoop(Actor):
     async def loop(self, first: Continue | None) -> ExitReason:
         process = self._process
         queue = process.queue
-        now = process.now
+        now = self.system.now
         if first is not None:
             await self.handle_continue(first.value)
         left, until = SLICE_MESSAGES, now() + SLICE_SECONDS
@@ -115,7 +115,7 @@ class MessageLoop(Actor):
             process.idle = None
             return
         timer = Timer(lambda: process.post(Timeout()) if process.parked else None, process)
-        self.system.timers.add(process.now() + seconds, timer)
+        self.system.timers.add(self.system.now() + seconds, timer)
         process.parked = True
         await wait_task_rescheduled(process.unpark)
         timer.cancel()

@@ -4,7 +4,7 @@ Rules
 - A request is a frozen value that names the type of its answer: `class Get(Call[int])`. `ref.call(Get())` is an `int`
   for the type checker, and sending one actor's request to another that answers differently is a type error at once.
 - What `handle_call` returns is not checked, but for the one mistake that is easily made: None, because no case of a
-  `match` fitted, to a request whose answer cannot be None. That is an `UnansweredCall`, a crash (decision 090).
+  `match` fitted, to a request whose answer cannot be None. That is an `UnansweredCall`, a crash (decision 088).
 - Casts and infos are any value.
 - `NO_REPLY` from `handle_call` means: the caller stays waiting, someone will call `caller.reply(value)` later.
 - `IGNORE` from `init` means: no need for me now; the spec is kept, no actor runs.

@@ -156,7 +156,7 @@ class Process(Inbox):
         elif self.open:
             self.open = False
             self.reason = reason
-            self.queue.append((EXIT, reason, self.now()))
+            self.queue.append((EXIT, reason, self._now()))
             self._wake()
             if self.actor is not None:
                 self.actor.told_to_exit()
@@ -213,7 +213,7 @@ class Process(Inbox):
             status=self.status,
             strategy=None if actor is None else actor.strategy_name,
             restarts=self.restarts,
-            age=0.0 if self.since is None else self.now() - self.since,
+            age=0.0 if self.since is None else self._now() - self.since,
             mailbox=self.mailbox_statistics(),
             statistics={} if actor is None else _statistics_of(actor),
             children=children,
@@ -243,7 +243,7 @@ class Process(Inbox):
     def _stands(self) -> None:
         """`init` went through: all who wait for that learn of it in this one step, so none sees less than another."""
         self.ready = True
-        self.since = self.now()
+        self.since = self._now()
         events = self.system.events
         if events.wants(ProgressReport):
             events.emit(ProgressReport(supervisor=self.parent, child=self))
@@ -323,7 +323,7 @@ class Process(Inbox):
             limit = self.spec.shutdown_time
             seconds = {"infinity": inf, "brutal_kill": TERMINATE_LIMIT}[limit] if isinstance(limit, str) else limit
         ended: ExitReason = Killed()
-        with trio.CancelScope(deadline=self.now() + seconds) as self._scope:
+        with trio.CancelScope(deadline=self._now() + seconds) as self._scope:
             try:
                 await actor.terminate(reason)
                 ended = reason

@@ -4,7 +4,6 @@ Rules
 - A handler returns what happens next: `Next(state, *actions)`, `Keep(*actions)`, `Stop(reason)`; None keeps the state.
 - Events are calls, casts, infos, time-outs, and those the machine gives itself (`Insert`): these come before others.
 - `Postpone()` puts an event back; it comes again after the next *change* of state, before anything newer, in order.
-  The mailbox does not count what was postponed: if it did, the event that changes the state could find no room.
 - Time-outs: of the state (ends with it), of the event (ends with the next event, whatever it is), and by name (ends
   when it fires, is set anew or is cancelled). Setting one again replaces it; None seconds cancels it. A time-out that
   was cancelled in time is never delivered, even if it was on its way.

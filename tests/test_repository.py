@@ -38,6 +38,10 @@ SECRET_NAMES = {
 }
 
 MODULE_LINES, MODULE_LINES_P90, TEST_MODULE_LINES = 500, 400, 700
+ALONE = {
+    "tests/vectors/independent.py": 800,
+    "tools/mutants.py": 600,  # a table
+}  # a reading of its own in one file, which runs with nothing of ours beside it
 FUNCTION_LINES, FUNCTION_LINES_P90 = 80, 40
 
 
@@ -162,7 +166,7 @@ def test_modules_fit_the_head() -> None:
     for name, path in files(*PACKAGES, "tests", "bench", "tools"):
         test = name.startswith("tests/")
         lines = path.read_text("utf-8").count("\n")
-        limit = TEST_MODULE_LINES if test else MODULE_LINES
+        limit = ALONE.get(name, TEST_MODULE_LINES if test else MODULE_LINES)
         if lines > limit:
             long.append(f"{name} has {lines} lines, over {limit}")
         if not test and lines > 1:

@@ -40,18 +40,28 @@ from norc_actors.actors.connections.connection_worker import Door
 from norc_actors.actors.crypto.key_manager import KeyManager
 from norc_actors.actors.crypto.registrar import Registrar
 from norc_actors.actors.crypto.session_manager import SessionManager
+from norc_actors.actors.federation.dns_resolver import DnsResolver
+from norc_actors.actors.federation.door import FederationDoor
+from norc_actors.actors.federation.federation_listener import FederationListener
+from norc_actors.actors.federation.federation_manager import FederationManager
+from norc_actors.actors.federation.message_relay import MessageRelay
+from norc_actors.actors.federation.parts import FederationParts
+from norc_actors.actors.federation.route_manager import RouteManager
 from norc_actors.actors.messages.conversations import Conversations
 from norc_actors.actors.messages.message_router import MessageRouter
 from norc_actors.actors.observer.control import Control
+from norc_actors.actors.observer.health import Health
 from norc_actors.actors.storage.account_store import AccountStoreActor
 from norc_actors.actors.storage.audit_log import AuditLogActor
 from norc_actors.actors.storage.message_store import MessageStoreActor
+from norc_actors.actors.trust.branch import TrustParts, trust
 from norc_actors.crypto.signatures import Signer
 from norc_actors.ids import ServerId
 from norc_actors.store.accounts import AccountStore
 from norc_actors.store.audit import AuditStore
 from norc_actors.store.messages import MessageStore
 from supervision import ChildSpec, DynamicSupervisor, GenServer, Mailbox, Supervisor
+from supervision.partition import PartitionSupervisor
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
@@ -68,6 +78,8 @@ class Parts:
     open_audit: Callable[[], AuditStore]
     listeners: list[trio.SocketListener]
     door: Door
+    federation: FederationParts | None
+    trust: TrustParts
     control_socket: Path
     open_difficulty: int | None
     about: dict[str, str]
@@ -75,7 +87,10 @@ class Parts:
 
 def node(parts: Parts) -> ChildSpec:
     """The root of the tree."""
-    branches = [storage(parts), crypto(parts), messages(parts), connections(parts), observer(parts)]
+    branches = [storage(parts), crypto(parts), trust(parts.trust), messages(parts)]
+    if parts.federation is not None:
+        branches.append(federation(parts, parts.federation))
+    branches += [connections(parts), observer(parts)]
     return _supervisor("node", "rest_for_one", branches)
 
 
@@ -129,29 +144,67 @@ def crypto(parts: Parts) -> ChildSpec:
 def messages(parts: Parts) -> ChildSpec:
     """What becomes of a message."""
     children = [
-        _worker(names.MESSAGE_ROUTER, lambda: MessageRouter(clock=parts.door.clock)),
+        _worker(
+            names.MESSAGE_ROUTER,
+            lambda: MessageRouter(server_id=parts.server_id, clock=parts.door.clock, random=parts.door.random),
+        ),
         _worker(names.CONVERSATIONS, lambda: Conversations(server_id=parts.server_id, clock=parts.door.clock)),
     ]
     return _supervisor("messages", "rest_for_one", children)
 
 
+def federation(parts: Parts, here: FederationParts) -> ChildSpec:
+    """Links to other organisations' servers, and what travels on them."""
+    door = here.door
+    children = [
+        _dynamic(names.LINKS, None, intensity=limits.LINK_RESTARTS),
+        _worker(names.FEDERATION_MANAGER, lambda: FederationManager(door=door)),
+        _passing(names.ROUTE_MANAGER, lambda: RouteManager(transits=here.transits)),
+        _supervisor("discovery", "one_for_one", [_passing(names.DNS_RESOLVER, lambda: _dns_resolver(here))]),
+        ChildSpec(
+            id=names.RELAYS, name=names.RELAYS, start=lambda: _relays(door), type="supervisor", shutdown="infinity"
+        ),
+        _dynamic(names.INBOUND_LINKS, limits.MAX_LINKS),
+        _worker(names.FEDERATION_LISTENER, lambda: FederationListener(listeners=here.listeners, door=door)),
+    ]
+    return _supervisor("federation", "rest_for_one", children)
+
+
+def _dns_resolver(here: FederationParts) -> DnsResolver:
+    return DnsResolver(configured=here.endpoints, resolver=here.resolver)
+
+
+def _relays(door: FederationDoor) -> PartitionSupervisor:
+    count = limits.RELAY_PARTITIONS
+    return PartitionSupervisor(
+        names.RELAYS,
+        lambda number: MessageRelay(number=number, partitions=count, door=door),
+        count,
+        shutdown=limits.ACTOR_SHUTDOWN_SECONDS,
+        mailbox=Mailbox(capacity=limits.ACTOR_MAILBOX, overflow="block"),
+        intensity=limits.RESTART_INTENSITY,
+        period=limits.RESTART_PERIOD_SECONDS,
+    )
+
+
 def connections(parts: Parts) -> ChildSpec:
     """The devices."""
-    workers = ChildSpec(
-        id=names.CONNECTION_WORKERS,
-        name=names.CONNECTION_WORKERS,
-        start=lambda: DynamicSupervisor(max_children=parts.door.rates.max_connections),
-        type="supervisor",
-        shutdown="infinity",
-    )
+    workers = _dynamic(names.CONNECTION_WORKERS, parts.door.rates.max_connections)
     listener = _worker(names.CLIENT_LISTENER, lambda: ClientListener(listeners=parts.listeners, door=parts.door))
     return _supervisor("connections", "rest_for_one", [workers, listener])
 
 
 def observer(parts: Parts) -> ChildSpec:
     """The operator's view."""
-    door = lambda: Control(path=parts.control_socket, about=parts.about, clock=parts.door.clock)  # noqa: E731
-    return _supervisor("observer", "one_for_one", [_worker(names.CONTROL, door)])
+    clock, here = parts.door.clock, parts.federation
+    capabilities = () if here is None else here.capabilities
+    children = [
+        _worker(
+            names.CONTROL, lambda: Control(path=parts.control_socket, about=parts.about, federation=here, clock=clock)
+        ),
+        _passing(names.HEALTH, lambda: Health(server_id=parts.server_id, capabilities=capabilities, clock=clock)),
+    ]
+    return _supervisor("observer", "one_for_one", children)
 
 
 def _worker(name: str, start: Callable[[], GenServer]) -> ChildSpec:
@@ -161,6 +214,27 @@ def _worker(name: str, start: Callable[[], GenServer]) -> ChildSpec:
         start=start,
         shutdown=limits.ACTOR_SHUTDOWN_SECONDS,
         mailbox=Mailbox(capacity=limits.ACTOR_MAILBOX, overflow="block"),
+    )
+
+
+def _passing(name: str, start: Callable[[], GenServer]) -> ChildSpec:
+    """An actor that has nothing to put in order when it ends."""
+    return ChildSpec(
+        id=name,
+        name=name,
+        start=start,
+        shutdown="brutal_kill",
+        mailbox=Mailbox(capacity=limits.ACTOR_MAILBOX, overflow="block"),
+    )
+
+
+def _dynamic(name: str, most: int | None, intensity: int = 3) -> ChildSpec:
+    return ChildSpec(
+        id=name,
+        name=name,
+        start=lambda: DynamicSupervisor(max_children=most, intensity=intensity),
+        type="supervisor",
+        shutdown="infinity",
     )
 
 

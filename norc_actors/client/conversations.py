@@ -182,13 +182,20 @@ class Conversations:
             peer = ""
             if state.type == "direct" and member:
                 peer = state.recipients(self.user_id)[0]
-                tx.put(DIRECTS, peer, Direct(conversation_id=state.conversation_id))
+                self._use_direct(tx, peer, state.conversation_id)
             known = Conversation(type=state.type, epoch=state.epoch, peer=peer, left=not member)
         else:
             known = msgspec.structs.replace(known, epoch=state.epoch, left=not member)
         tx.put(CONVERSATIONS, state.conversation_id, known)
         group = self.group(tx, state.conversation_id)
         return [] if group is None else [GroupChanged(group=group, by=by)]
+
+    def _use_direct(self, tx: Transaction, peer: str, conversation_id: str) -> None:
+        """Two servers may each have made a direct conversation for their user: both then use the one of the lesser
+        id, and read the other."""
+        known = self.direct(tx, peer)
+        if known is None or conversation_id < known:
+            tx.put(DIRECTS, peer, Direct(conversation_id=conversation_id))
 
     def rename(self, tx: Transaction, conversation_id: str, name: str, sender: str, sent_us: int) -> list[Event]:
         """Take over a name that `sender` told at `sent_us`, if it may and no later one is known."""

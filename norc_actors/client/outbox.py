@@ -30,7 +30,7 @@ from norc_actors.protocol import sealing
 from norc_actors.protocol.codec import decode_as, encode
 from norc_actors.protocol.conversations import State
 from norc_actors.protocol.devices import Device, EntryRefusedError, OwnDevice
-from norc_actors.protocol.errors import ProtocolError
+from norc_actors.protocol.errors import ProtocolError, info_of
 from norc_actors.protocol.messages import MessageSend, ReadReceipt
 from norc_actors.protocol.receipts import verify_receipt
 from norc_actors.protocol.schema import SignedMap
@@ -256,13 +256,14 @@ class Outbox:
                 cause="bad_receipt",
             )
 
-    def not_opened(self, tx: Transaction, message_id: str, code: int, now_us: int) -> Change:
-        """A recipient's device could not open a message that the server had accepted."""
+    def failed_later(self, tx: Transaction, message_id: str, code: int, now_us: int) -> Change:
+        """A message that the home server had accepted did not arrive: another server did not take it, or a recipient's
+        device could not open it."""
         record = tx.get(SENT, message_id)
         if record is None or record.error_code == code:
             return Change()
         others = [t for t in record.targets if t.user_id != self.own.user_id]
-        record = msgspec.structs.replace(record, error_code=code, cause="not_opened")
+        record = msgspec.structs.replace(record, error_code=code, cause=_late_cause(code))
         if len(others) == 1 and not others[0].status:
             record = msgspec.structs.replace(record, status=Status.FAILED.value, content_key=b"", head=b"")
         tx.put(SENT, message_id, record, expires=expiry(now_us))
@@ -276,6 +277,11 @@ class Outbox:
 
     def _state(self, tx: Transaction, message: MessageSend) -> State | None:
         return self.conversations.state(tx, message.conversation_id, message.epoch)
+
+
+def _late_cause(code: int) -> str:
+    info = info_of(code)
+    return info.name if info.category == "federation" else "not_opened"
 
 
 def _listed(targets: Iterable[sealing.Target]) -> tuple[Target, ...]:

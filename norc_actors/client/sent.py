@@ -24,6 +24,22 @@ WORDS = {
     "not_permitted": ("Your role does not permit sending here.", "Ask an owner."),
     "left": ("You are no member of this conversation any more.", "Ask an owner to add you."),
     "too_large": ("The message is too large for the server.", "Send it in parts."),
+    "server_not_trusted": (
+        "Your organisation and the recipient's do not trust each other.",
+        "Ask your operator: norc trust request SERVER.",
+    ),
+    "trust_expired": ("The trust between the two organisations has ended.", "Ask your operator to renew it."),
+    "trust_revoked": ("One of the two organisations has revoked its trust.", "Ask your operator why."),
+    "insufficient_trust": ("The organisations trust each other too little for this.", "Ask your operator."),
+    "permission_denied": ("What the organisations agreed on does not permit this.", "Ask your operator."),
+    "classification_exceeded": (
+        "The classification is higher than the organisations' trust allows.",
+        "Send it at a lower classification if that is right, or ask your operator.",
+    ),
+    "message_too_large": ("The message is too large for the recipient's server.", "Send it in parts."),
+    "no_route": ("There is no way to the recipient's server.", "Ask your operator: norc peer check SERVER."),
+    "ttl_expired": ("The recipient's server could not be reached in time.", "Send it again."),
+    "user_not_found": ("The recipient's server knows no such user.", "Check the spelling (name@server)."),
     "not_opened": ("The recipient's device could not open it.", "Send it again; if it fails again, tell the operator."),
 }
 """Causes of `failed` in words: what happened, what to do."""

@@ -247,7 +247,9 @@ class Transmission:
         sequence = core.flight.answered(message_id)
         if sequence is None:
             if info_of(code).action != "retry" and not stale:
-                await self._decide(lambda tx: core.engine.outbox.not_opened(tx, message_id, code, core.engine.now_us()))
+                await self._decide(
+                    lambda tx: core.engine.outbox.failed_later(tx, message_id, code, core.engine.now_us())
+                )
             return
         if code == Code.STALE_DEVICES and stale is not None:
             await self._decide(lambda tx: core.engine.outbox.stale(tx, sequence, stale, core.engine.now_us()))

@@ -122,10 +122,10 @@ class _Connection:
         self._idle = True  # the writer waits
         self._work = trio.lowlevel.ParkingLot()
         self._moved = trio.lowlevel.ParkingLot()  # the writer got on
-        self._ended = trio.lowlevel.ParkingLot()  # who waits for the end
         self._silent = trio.Event()  # the reader has met the end
         self._closed: ClosedError | None = None
-        self._left = trio.Event()
+        self._over = trio.Event()
+        self._left = trio.Event()  # the socket is closed
         self.alpn = stream.alpn or ""
         self.peer = peer
 
@@ -148,19 +148,18 @@ class _Connection:
         if failure is not None:
             raise failure
 
+    async def wait_closed(self) -> ClosedError:
+        """Until the connection is closed, by whomever; why."""
+        await self._over.wait()
+        return self._why()
+
     async def _opened(self) -> None:
         """Until the connection can be used."""
-
-    async def wait_closed(self) -> ClosedError:
-        """Wait until the connection is closed, by whomever, and say why."""
-        while self._closed is None:
-            await self._ended.park()
-        return self._why()
 
     def _happened(self, event: Event) -> None:
         raise NotImplementedError
 
-    def _over(self) -> None:
+    def _wake_all(self) -> None:
         """Wake who waits: the connection is closed."""
 
     async def _read(self) -> None:
@@ -238,9 +237,9 @@ class _Connection:
         if self._closed is None:
             self._closed = why
             self._left_by_peer = by_peer or why.code == 1006
-            self._over()
+            self._over.set()
+            self._wake_all()
             self._moved.unpark_all()
-            self._ended.unpark_all()
             self._wake()
 
     async def _finish(self) -> None:
@@ -320,7 +319,7 @@ class Http2Client(_Connection):
             self._answers[event.request] = event
             self._waiting[event.request].set()
 
-    def _over(self) -> None:
+    def _wake_all(self) -> None:
         self._ready.set()
         for done in self._waiting.values():
             done.set()
@@ -378,7 +377,7 @@ class Http2Served(_Connection):
             self._requests.append(Http2Request(self, event.stream, event.body))
             self._arrived.unpark()
 
-    def _over(self) -> None:
+    def _wake_all(self) -> None:
         self._arrived.unpark_all()
 
 

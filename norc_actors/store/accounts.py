@@ -96,9 +96,16 @@ class AccountStore:
 
     def next_serial(self) -> int:
         """A fresh certificate serial number, from 1; never given twice."""
-        serial = update(counters).where(counters.c.name == "serials").values(value=counters.c.value + 1)
+        return self._next("serials")
+
+    def next_link_epoch(self) -> int:
+        """The epoch of a new link to another server, from 1; above all before it (section 8, *Relay*)."""
+        return self._next("link_epochs")
+
+    def _next(self, counter: str) -> int:
+        following = update(counters).where(counters.c.name == counter).values(value=counters.c.value + 1)
         with self._database.transaction() as connection:
-            return int(connection.execute(serial.returning(counters.c.value)).scalar_one())
+            return int(connection.execute(following.returning(counters.c.value)).scalar_one())
 
     def register_first(
         self, device: Device, *, user_key: bytes, token_hash: bytes, now: int, user_rotation: bytes | None = None

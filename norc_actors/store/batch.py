@@ -231,13 +231,13 @@ class Batch:
         found = self._relays.settle(settle)
         if found is None:
             return
-        message_id, device = found
+        message_id, device, back = found
         numbers = []
         if device is not None:
             for index, notice in enumerate(settle.notices):
                 status = f"{settle.federation_id}/{index}"
                 numbers.append(self._keep(place, device, message_id, settle.target, status, settle.now, notice))
-        self._outcomes[place] = Settled(sender_device=device, receipt_ids=tuple(numbers))
+        self._outcomes[place] = Settled(sender_device=device, receipt_ids=tuple(numbers), relayed_to=back)
 
     def _keep(
         self, place: int, target: DeviceId, message_id: MessageId, source: str, status: str, now: int, receipt: bytes

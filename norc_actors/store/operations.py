@@ -149,15 +149,14 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Settle(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A relay to `target` is final, answered or given up. Each of `notices` (encoded `message_ack`) is kept for the
     device that sent the message. Of a transit the answer `ack` (encoded `relay_ack`) is recorded for when the relay
-    comes again. `then` is put in the outbox with it. Gives `Settled`, or `Unknown` if no such relay waits (and then
-    nothing is done)."""
+    comes again, and put in the outbox for the server that handed it on. Gives `Settled`, or `Unknown` if no such relay
+    waits (and then nothing is done)."""
 
     target: ServerId
     federation_id: str
     now: int
     notices: Sequence[bytes] = ()
     ack: bytes | None = None
-    then: Enqueue | None = None
 
 
 Operation: TypeAlias = (
@@ -226,10 +225,11 @@ class Enqueued(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The row went. `sender_device` and the numbers of the notices kept for it, in order; None and empty for a
-    transit."""
+    transit, whose answer waits for `relayed_to` if there is one."""
 
     sender_device: DeviceId | None
     receipt_ids: tuple[int, ...]
+    relayed_to: ServerId | None = None
 
 
 Outcome: TypeAlias = (

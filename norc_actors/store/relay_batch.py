@@ -35,7 +35,7 @@ from norc_actors.store.operations import (
 )
 from norc_actors.store.relay_sql import OUTBOX_NUMBERS, RelayStatements
 
-_MESSAGE_ACK = CODES["message_ack"]
+_MESSAGE_ACK, _RELAY_ACK = CODES["message_ack"], CODES["relay_ack"]
 
 _Row = tuple[Value, ...]
 """id, target, priority, kind, code, once, federation_id, origin, message_id, device_id, created_at, expires_at, body"""
@@ -134,18 +134,29 @@ class RelayBatch:
             count += self._cursor.rowcount
         return Confirmed(count=count)
 
-    def settle(self, settle: Settle) -> tuple[MessageId, DeviceId | None] | None:
-        """Take a relay or transit out of the outbox; the message and the device that sent it (None for a transit)."""
+    def settle(self, settle: Settle) -> tuple[MessageId, DeviceId | None, ServerId | None] | None:
+        """Take a relay or transit out of the outbox; the message, the device that sent it (None for a transit), and the
+        server that a transit's answer waits for."""
         row = self._sql.find_relay.row(self._cursor, settle.target, settle.federation_id)
         if row is None:
             return None
         number, origin, message_id, device_id = row
         self._sql.delete_relay.run(self._cursor, number)
+        back = None
         if origin is not None and settle.ack is not None:
             self._sql.answer.run(self._cursor, settle.ack, origin, settle.federation_id)
-        if settle.then is not None:
-            self.enqueue(settle.then)
-        return message_id, device_id
+            back = self._send_back(origin, settle.federation_id, settle.ack, settle.now)
+        return message_id, device_id, back
+
+    def _send_back(self, origin: ServerId, federation_id: str, ack: bytes, now: int) -> ServerId | None:
+        """Put the answer of a transit in the outbox for the server that handed it on; None if that is forgotten."""
+        row = self._sql.find_remote.row(self._cursor, origin, federation_id)
+        if row is None:
+            return None
+        remote = ServerId(row[0])
+        kept = (remote, NORMAL, "addressed", _RELAY_ACK, f"back/{origin}/{federation_id}", None, None, None, None)
+        self._put((self._number(), *kept, now, now + limits.RELAY_CACHE_SECONDS, ack))
+        return remote
 
     # --- the end ---
 
@@ -184,7 +195,7 @@ def _rows_of(operation: Operation) -> int:
             return len(relays)
         case Acknowledge() | Forward() | Enqueue():
             return 1
-        case Settle(then=then):
-            return then is not None
+        case Settle(ack=ack):
+            return ack is not None
         case _:
             return 0

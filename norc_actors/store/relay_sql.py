@@ -33,6 +33,9 @@ class RelayStatements:
         self.find_recorded = make(  # origin, federation_id → ack
             select(relayed.c.ack).where(this), ("of_origin", "of_federation")
         )
+        self.find_remote = make(  # origin, federation_id → remote
+            select(relayed.c.remote).where(this), ("of_origin", "of_federation")
+        )
         self.answer = make(  # ack, origin, federation_id
             update(relayed).where(this).values(ack=bindparam("with")), ("with", "of_origin", "of_federation")
         )

@@ -25,7 +25,6 @@ from supervision.children import (
     TerminateChild,
     WhichChildren,
 )
-from supervision.dynamic_supervisor import DynamicSupervisor
 from supervision.errors import ChildError, StartError
 from supervision.gen_server import GenServer
 from supervision.messages import NO_REPLY
@@ -154,7 +153,7 @@ class SupervisorUnderTest(Supervisor):
         """As OTP: it waits for a child that starts (decision 003 says why ours does not)."""
 
 
-class OfOnePattern(DynamicSupervisor):
+class OfOnePattern(GenServer):
     """OTP's `simple_one_for_one`: children of one spec, without ids, each started with arguments of its own.
 
     No scenario can name such a child or give it arguments, so it has none, and every request is refused.

@@ -23,12 +23,13 @@ async def test_status_and_tree(tmp_path: Path) -> None:
         assert branches == {
             "storage": ["message_store", "account_store", "audit_log"],
             "crypto": ["key_manager", "registrar", "session_manager"],
+            "trust": ["certificate_store", "trust_manager", "trust_validator", "crl_manager", "trust_monitor"],
             "messages": ["message_router", "conversations"],
             "connections": ["connection_workers", "client_listener"],
-            "observer": ["control"],
+            "observer": ["control", "health"],
         }
         assert [branch["strategy"] for branch in tree["children"]] == [
-            "one_for_all", "one_for_one", "rest_for_one", "rest_for_one", "one_for_one",
+            "one_for_all", "one_for_one", "rest_for_one", "rest_for_one", "rest_for_one", "one_for_one",
         ]  # fmt: skip
 
 

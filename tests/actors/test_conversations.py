@@ -121,10 +121,13 @@ async def test_a_state_that_skips_an_epoch_or_forks_is_refused(tmp_path: Path) -
 async def test_a_member_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         alice, bob, _ = await everyone(home)
-        for ghost in ("ghost@localhost", "bob@elsewhere.example"):
+        for ghost, code in (
+            ("ghost@localhost", Code.INVALID_RECIPIENT),
+            ("bob@elsewhere.example", Code.SERVER_NOT_TRUSTED),
+        ):
             bob.user_id = ghost  # type: ignore[assignment]
             async with home.line(alice) as a:
-                assert await refused(a, group_of(alice, bob), alice) is Code.INVALID_RECIPIENT
+                assert await refused(a, group_of(alice, bob), alice) is code
 
 
 async def test_a_second_direct_conversation_is_answered_with_the_first(tmp_path: Path) -> None:

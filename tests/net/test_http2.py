@@ -98,7 +98,7 @@ async def test_a_refused_request(organisations: Organisations) -> None:
     async with listening(organisations, serve, max_body=1000) as bob, bob.open() as client:
         with pytest.raises(RefusedError, match="403") as caught:
             await client.post(b"x")
-        assert (caught.value.status, caught.value.body) == (403, b"no")
+        assert caught.value.status == 403
         with pytest.raises(RefusedError) as caught:
             await client.post(bytes(1001))
         assert caught.value.status == 413

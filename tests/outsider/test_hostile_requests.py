@@ -261,7 +261,7 @@ def test_states_that_are_refused(line: Connection, mallory: Talker, victim: Talk
     assert create(make_state("group", {her.user_id: ("owner", her.user_key.public)})) == 2005
     assert create(make_state("direct", people)) == 2005
     assert create(make_state("group", {**people, "nobody@localhost": ("member", bytes(32))})) == 2001
-    assert create(make_state("group", {**people, "eve@elsewhere.example": ("member", bytes(32))})) == 2001
+    assert create(make_state("group", {**people, "eve@elsewhere.example": ("member", bytes(32))})) == 5001
     line.send({**mallory.carrier("conversation_create", good), "conversation_type": "group"})
     line.expect("conversation_state")
     assert create(good) == 2005, "it exists"
@@ -364,7 +364,10 @@ def test_a_device_without_hybrid_suites_has_no_hybrid_bundle(home: Node) -> None
 
 
 def test_questions_about_nobody(line: Connection, mallory: Talker) -> None:
-    assert mallory.device.ask(line, "nobody@localhost", "eve@elsewhere.example") == []
+    assert mallory.device.ask(line, "nobody@localhost") == []
+    with pytest.raises(AnsweredError) as refused:
+        mallory.device.ask(line, "nobody@localhost", "eve@elsewhere.example")
+    assert refused.value.code == 5001, "nothing is asked of a server that nobody trusts"
 
 
 @pytest.mark.parametrize("change", [{"user_ids": []}, {"user_ids": ["a@b"] * 101}, {"device_filter": "some"}])

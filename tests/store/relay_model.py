@@ -162,8 +162,6 @@ class Model:
         cached = self.relayed.get((origin, settle.federation_id))
         if cached is not None and settle.ack is not None:
             self.relayed[origin, settle.federation_id] = (*cached[:2], settle.ack)
-        if settle.then is not None:
-            self._enqueue(settle.then)
         if kind == "transit":
             return Settled, None, 0
         for index, notice in enumerate(settle.notices):

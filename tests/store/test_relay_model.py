@@ -183,8 +183,7 @@ class Run:
                 federation_id = waiting[0].federation_id or "" if waiting else "none"
                 return settle(federation_id, *(b"notice %d" % n for n in range(other)), target=target)
             case _:
-                then = enqueue(b"answer %d" % self._next(), expires_at=self.now + HALF_A_DAY)
-                return settle(f"f{other}", b"notice", target=target, ack=b"answered", then=then)
+                return settle(f"f{other}", b"notice", target=target)
 
     def _fresh(self, target: str, priority: int = NORMAL) -> Any:
         return relaying(f"own {self._next()}", target, priority=priority)

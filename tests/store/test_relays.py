@@ -157,7 +157,7 @@ def test_a_settled_relay_goes_and_its_sender_learns_why(store: MessageStore) -> 
     assert settled == Settled(sender_device=ALICE, receipt_ids=tuple(r.id for r in store.receipts(ALICE)))
     assert [r.receipt for r in store.receipts(ALICE)] == [b"failed", b"stale"]
     assert (waiting(store), waiting(store, WEST)) == ([], ["f2"])
-    assert store.commit([settle("f1", b"late", then=enqueue())]) == [Unknown()]
+    assert store.commit([settle("f1", b"late", ack=b"late")]) == [Unknown()]
     assert (len(store.receipts(ALICE)), waiting(store)) == (2, [])
 
 
@@ -277,9 +277,9 @@ def test_a_relay_in_transit_waits_for_the_next_server(store: MessageStore) -> No
 
 def test_the_answer_to_a_transit_is_recorded_and_goes_back_in_one(store: MessageStore) -> None:
     store.commit([forward("f1")])
-    back = settle("f1", target=WEST, ack=b"answer", then=enqueue(b"back"))
-    assert store.commit([back]) == [Settled(sender_device=None, receipt_ids=())]
-    assert [row.body for row in store.outbox.page(EAST, NORMAL)] == [b"back"]
+    back = settle("f1", target=WEST, ack=b"answer")
+    assert store.commit([back]) == [Settled(sender_device=None, receipt_ids=(), relayed_to=EAST)]
+    assert [row.body for row in store.outbox.page(EAST, NORMAL)] == [b"answer"]
     assert store.commit([forward("f1"), back]) == [RelayKnown(ack=b"answer"), Unknown()]
 
 

@@ -3,8 +3,9 @@
 import logging
 
 import pytest
+import trio.testing
 
-from supervision import Events, HighWaterReport, ProgressReport, System, start_tree
+from supervision import Events, HighWaterReport, ProgressReport, Shutdown, System, start_tree
 from supervision.events import SubscriberFailed
 from tests.support.actors import boom, puppet, quiet, root
 
@@ -42,3 +43,16 @@ async def test_a_system_logs_what_matters(caplog: pytest.LogCaptureFixture) -> N
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     assert "<a.2> (Puppet) crashed: Boom('boom')" in caplog.text
     assert "<root.1>: child_terminated of a: crash: Boom: boom" in caplog.text
+
+
+async def test_an_end_that_was_in_order_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """A permanent child that shuts itself down comes back, and nobody is called for it."""
+    caplog.set_level(logging.INFO, "supervision")
+    async with start_tree(root(puppet("a")), System()) as (system, _):
+        ref = system.whereis("a")
+        assert ref is not None
+        ref.exit(Shutdown("the peer has gone"))
+        await ref.wait_down()
+        await trio.testing.wait_all_tasks_blocked()
+        assert system.whereis("a") not in (None, ref)
+    assert [record.levelname for record in caplog.records] == ["INFO"]

@@ -28,7 +28,7 @@ from norc_actors.actors.connections.greeting import Greeting
 from norc_actors.actors.connections.outlet import Close, Deliver, Outlet, PassReceipt, Push, Settled
 from norc_actors.actors.connections.requests import Requests
 from norc_actors.actors.crypto.registrar import Approved
-from norc_actors.actors.messages.message_router import ConfirmReceipts
+from norc_actors.actors.messages.requests import ConfirmReceipts
 from norc_actors.actors.storage.message_store import FetchPending, FetchReceipts
 from norc_actors.config import Rates
 from norc_actors.ids import Clock, MessageId, Random

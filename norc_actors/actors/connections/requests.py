@@ -15,10 +15,13 @@ from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.outlet import Outlet
 from norc_actors.actors.crypto.key_manager import Entries, EntriesOf, PrekeyStatusOf, PutPrekeys
 from norc_actors.actors.crypto.registrar import Approve, HeldFor, Revoke
+from norc_actors.actors.federation.outbox import post
+from norc_actors.actors.federation.requests import LookUp, PeerUnreachable
 from norc_actors.actors.messages.conversations import GetState, PutState
-from norc_actors.actors.messages.message_router import DeviceAck, DevicesChanged, Submit
+from norc_actors.actors.messages.requests import DeviceAck, DevicesChanged, Submit
+from norc_actors.actors.trust.requests import StandingOf
 from norc_actors.crypto.errors import BadSignatureError
-from norc_actors.ids import Clock, DeviceId
+from norc_actors.ids import Clock, DeviceId, ServerId, server_of
 from norc_actors.protocol import messages as m
 from norc_actors.protocol.codec import Received
 from norc_actors.protocol.conversations import StateRefusedError
@@ -69,7 +72,7 @@ class Requests:
             await self._send(m.ErrorMessage.for_error(error, now=self._clock(), request_id=name_of(message)))
         except (StateRefusedError, BadSignatureError, PrekeyRefusedError, AccountError):
             await self._refuse(message, Code.NOT_PERMITTED)
-        except (ServerDown, CallTimeout, StoreRefusedError):
+        except (ServerDown, CallTimeout, StoreRefusedError, PeerUnreachable):
             await self._refuse(message, Code.SERVER, retry_after=limits.RESTART_RETRY_SECONDS)
 
     def submission_settled(self) -> None:
@@ -90,7 +93,7 @@ class Requests:
             case m.PrekeyUpload() as upload:
                 await self._prekeys(upload)
             case m.UnknownSession():
-                self._unknown_session(received.narrow(m.UnknownSession))
+                await self._unknown_session(received.narrow(m.UnknownSession))
             case m.ConversationCreate():
                 self._require("create_rooms")
                 await self._put_state(received.narrow(m.ConversationCreate))
@@ -142,9 +145,13 @@ class Requests:
         if wait:
             raise ProtocolError(Code.RATE_KEY_LOOKUPS, "key look-ups", retry_after=int(wait) + 1)
         only = None if isinstance(request.device_filter, str) else frozenset(map(DeviceId, request.device_filter))
+        own = server_of(self._session.user_id)
+        here = tuple(user for user in request.user_ids if server_of(user) == own)
         keys = await self._system.ref(names.KEY_MANAGER).call(
-            EntriesOf(request.user_ids, self._session.device_id, only=only, include_revoked=request.include_revoked)
+            EntriesOf(here, self._session.device_id, only=only, include_revoked=request.include_revoked)
         )
+        for server in dict.fromkeys(server_of(user) for user in request.user_ids if server_of(user) != own):
+            keys |= await self._abroad(server, request, only)
         parts = _parts(keys)
         for number, part in enumerate(parts, 1):
             await self._send(
@@ -153,12 +160,33 @@ class Requests:
                 )
             )
 
-    def _unknown_session(self, received: Received[m.UnknownSession]) -> None:
+    async def _abroad(self, server: ServerId, request: m.KeyRequest, only: frozenset[DeviceId] | None) -> Entries:
+        """The entries of another server's users, as that server tells them; `PeerUnreachable` is worth another try.
+        Trust is asked here, since a node without links has it too."""
+        standing = await self._system.ref(names.TRUST_MANAGER).call(StandingOf(server))
+        standing.check_egress("user_lookup")
+        users = tuple(user for user in request.user_ids if server_of(user) == server)
+        look_up = LookUp(server, users, self._session.user_id, self._session.device_id)
+        found = await self._system.ref(names.FEDERATION_MANAGER).call(look_up, timeout=None)
+        for user in found:
+            await self._router.cast(DevicesChanged(user))
+        if only is None:
+            return found
+        return {
+            user: {device: entry for device, entry in devices.items() if device in only}
+            for user, devices in found.items()
+        }
+
+    async def _unknown_session(self, received: Received[m.UnknownSession]) -> None:
         """Pass it on, or drop it beyond the budget: it gets no answer in any case, and its sender asks again."""
         unknown = received.message
         if (unknown.sender_user, unknown.sender_device) != (self._session.user_id, self._session.device_id):
             raise ProtocolError(Code.NOT_PERMITTED, "an answer in another's name")
         if self._budget.writes.take(self._clock()):
+            return
+        home = server_of(unknown.target_user)
+        if home != server_of(self._session.user_id):
+            await self._send_abroad(home, received)
             return
         opener = self._directory.outlet_of(unknown.target_device)
         if opener is not None and opener.session.user_id == unknown.target_user:
@@ -169,6 +197,19 @@ class Requests:
         wait = self._budget.writes.take(self._clock())
         if wait:
             raise ProtocolError(Code.RATE_MESSAGES, "messages and what else is stored", retry_after=int(wait) + 1)
+
+    async def _send_abroad(self, server: ServerId, received: Received[m.UnknownSession]) -> None:
+        """Put it in the outbox of the opener's server; the device asks again if it comes too late."""
+        await post(
+            self._system,
+            received,
+            {server: (received.message.target_user,)},
+            own=server_of(self._session.user_id),
+            priority="high",
+            key=f"unknown/{received.message.session_id}",
+            now=int(self._clock()),
+            lifetime=limits.SESSION_SECONDS,
+        )
 
     def _require(self, permission: str) -> None:
         if permission not in self._session.permissions:

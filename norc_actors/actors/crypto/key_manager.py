@@ -33,6 +33,13 @@ class Sign(Call[bytes]):
 
 
 @dataclass(frozen=True, slots=True)
+class SignAll(Call[tuple[bytes, ...]]):
+    """A signature of the server's identity key over each (label, body)."""
+
+    items: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Certify(Call[SignedMap]):
     """A `device_certificate` over this record, with a fresh serial number."""
 
@@ -96,6 +103,9 @@ class KeyManager(GenServer):
             case Sign(label=label, body=body):
                 self._signatures += 1
                 return self._identity.sign(label, body)
+            case SignAll(items=items):
+                self._signatures += len(items)
+                return tuple(self._identity.sign(label, body) for label, body in items)
             case Certify(record=record):
                 self._signatures += 1
                 serial = await self._accounts.call(Accounts(AccountStore.next_serial))

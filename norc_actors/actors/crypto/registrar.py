@@ -18,7 +18,8 @@ from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.outlet import Close
 from norc_actors.actors.crypto.key_manager import Certify
 from norc_actors.actors.crypto.session_manager import DeviceRevoked
-from norc_actors.actors.messages.message_router import DevicesChanged
+from norc_actors.actors.federation.outbox import post
+from norc_actors.actors.messages.requests import DevicesChanged
 from norc_actors.actors.storage.account_store import Accounts
 from norc_actors.actors.storage.audit_log import Audit
 from norc_actors.actors.storage.message_store import DropDevice
@@ -329,8 +330,23 @@ class Registrar(GenServer):
         )
         if await self._accounts.call(Accounts(lambda store: store.revoke(row))):
             await self._shut_out(user_id, device_id)
+            await self._tell_others(user_id, received)
         for outlet in self._directory.outlets_of(user_id):
             outlet.push(received)
+
+    async def _tell_others(self, user_id: UserId, received: Received[DeviceRevoke]) -> None:
+        """Put the revocation in the outbox of every server that has looked this user up (section 5)."""
+        servers = await self._accounts.call(Accounts(lambda store: store.remote.lookers(user_id)))
+        await post(
+            self.system,
+            received,
+            dict.fromkeys(servers, ()),
+            own=self._server_id,
+            priority="urgent",
+            key=f"revoke/{received.message.revocation_id}",
+            now=int(self._clock()),
+            lifetime=limits.MESSAGE_MAX_AGE_SECONDS,
+        )
 
     async def _shut_out(self, user_id: UserId, device_id: DeviceId) -> None:
         self._revoked += 1

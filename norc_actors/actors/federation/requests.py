@@ -15,6 +15,8 @@ Frames = tuple[tuple[int, bytes], ...]
 Leaving = tuple[tuple[int, bytes | SignedMap], ...]
 """The same on its way out: a map is a relay, which gets its place on the link (epoch and sequence) there."""
 
+INBOUND = "inbound links by remote"
+"""The registry of the links that each remote has dialled."""
 LinkStatus = Literal["connecting", "tls_handshake", "authenticating", "trusted", "active", "error", "suspended"]
 """The seven states of F§2.3 (row B110). `trusted`: the handshake is over; `active`: the first batch was answered."""
 
@@ -88,12 +90,13 @@ class Exchanged:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """Cast to federation_manager: a link's new status, and the words for it."""
+    """To federation_manager: a link's new status, the words for it, and the identity key that its handshake proved."""
 
     remote: ServerId
     link: ActorRef
     status: LinkStatus
     detail: str = ""
+    key: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,66 +26,51 @@ from norc_actors.actors import names
 from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.connections.outlet import Deliver, Outlet, PassReceipt, Settled
 from norc_actors.actors.crypto.key_manager import EntriesOf
+from norc_actors.actors.federation.requests import PeerUnreachable, Pump
+from norc_actors.actors.messages.abroad import Abroad, nobody
 from norc_actors.actors.messages.cache import Cache
+from norc_actors.actors.messages.requests import (
+    Commit,
+    ConfirmReceipts,
+    DeviceAck,
+    DevicesChanged,
+    Done,
+    MembersChanged,
+    RelayIn,
+    Submit,
+)
 from norc_actors.actors.storage.account_store import Accounts
 from norc_actors.actors.storage.message_store import Committed, NotCommitted, Resume, Store
-from norc_actors.ids import Clock, ConversationId, DeviceId, MessageId, UserId
-from norc_actors.protocol.codec import Received
+from norc_actors.actors.trust.requests import RELATIONS, RelationChanged
+from norc_actors.ids import Clock, ConversationId, DeviceId, MessageId, Random, ServerId, UserId
+from norc_actors.protocol.codec import Received, encode_map
 from norc_actors.protocol.delivery import Membership, judge, longest, membership_of, shared_part, wraps_of
-from norc_actors.protocol.errors import Code
+from norc_actors.protocol.errors import Code, ProtocolError
 from norc_actors.protocol.frames import TAG_BYTES
 from norc_actors.protocol.messages import MessageAck, MessageSend
+from norc_actors.protocol.relaying import as_send, payload_of, relay_ack
 from norc_actors.protocol.schema import SignedMap
 from norc_actors.store.messages import (
     Accept,
     Accepted,
+    AcceptRelay,
     Acknowledge,
     Acknowledged,
     Confirm,
     Duplicate,
     Outcome,
+    Relaying,
     Supplement,
     Supplemented,
+    Unknown,
 )
+from norc_actors.store.messages import Settled as StoreSettled
 from supervision import ActorRef, CallTimeout, Crash, Down, GenServer, ServerDown
+from supervision.groups import Groups
+from supervision.partition import route
 
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Cast: a device's `message_send`, as received."""
-
-    outlet: Outlet
-    received: Received[MessageSend]
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceAck:
-    """Cast: a device's `message_ack` for a message that was delivered to it, as received."""
-
-    outlet: Outlet
-    received: Received[MessageAck]
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmReceipts:
-    """Cast: a device has committed its receipts up to this number."""
-
-    device_id: DeviceId
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class MembersChanged:
-    """Cast: forget what is cached of a conversation."""
-
-    conversation_id: ConversationId
-
-
-@dataclass(frozen=True, slots=True)
-class DevicesChanged:
-    """Cast: forget what is cached of a user's devices."""
-
-    user_id: UserId
+Deliveries = tuple[tuple[DeviceId, bytes], ...]
+"""Each device with its encoded wrap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +80,27 @@ class _Submitted:
     outlet: Outlet
     message_id: MessageId
     payload: bytes
-    deliveries: tuple[tuple[DeviceId, bytes], ...]
+    deliveries: Deliveries
+    relays: tuple[Relaying, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Relayed:
+    """Tag of a store operation for a relay that came: who waits for it, and what goes where once it is committed."""
+
+    relay: RelayIn
+    payload: bytes
+    deliveries: Deliveries
+    ack: SignedMap
 
 
 class MessageRouter(GenServer):
     """See the module."""
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, server_id: ServerId, clock: Clock, random: Random) -> None:
+        self._server_id = server_id
         self._clock = clock
+        self._random = random
         self._members: Cache[ConversationId, Membership | None] = Cache(limits.MEMBERS_CACHE)
         self._devices: Cache[UserId, frozenset[DeviceId]] = Cache(limits.DEVICES_CACHE)
         self._accepted = 0
@@ -111,8 +109,10 @@ class MessageRouter(GenServer):
 
     async def init(self) -> None:
         self._directory = Directory(self.system)
+        self._abroad = Abroad(self.system, server_id=self._server_id, clock=self._clock, random=self._random)
         self._accounts = self.system.ref(names.ACCOUNT_STORE)
         self._keys = self.system.ref(names.KEY_MANAGER)
+        Groups(self.system).join(RELATIONS, self.ref)
         self._store = await self._find_store()
         self.monitor(self._store)
 
@@ -134,6 +134,13 @@ class MessageRouter(GenServer):
                 self._members.forget(conversation_id)
             case DevicesChanged(user_id=user_id):
                 self._devices.forget(user_id)
+                self._abroad.forget_user(user_id)
+            case RelationChanged(server=server):
+                self._abroad.forget_server(server)
+            case RelayIn():
+                await self._relay_in(message)
+            case Commit():
+                await self._store.cast(Store(message.operation, message, self.ref))
             case _:
                 raise TypeError(f"message_router knows no {message!r}")
 
@@ -156,7 +163,7 @@ class MessageRouter(GenServer):
             "accepted": self._accepted,
             "refused": self._refused,
             "delivered": self._delivered,
-            "cached": len(self._members) + len(self._devices),
+            "cached": len(self._members) + len(self._devices) + len(self._abroad),
         }
 
     # --- in ---
@@ -170,19 +177,42 @@ class MessageRouter(GenServer):
         if refusal is not None:
             self._refuse(outlet, message.message_id, refusal)
             return
+        here, relays = frozenset(message.encrypted_keys), tuple[Relaying, ...]()
         users = (*message.recipients, sender.user_id)
+        if not all(map(self._abroad.is_here, users)):
+            try:
+                await self._abroad.permit(message)
+            except ProtocolError as error:
+                self._refuse(outlet, message.message_id, error.code)
+                return
+            split = await self._abroad.split(message)
+            users = tuple(filter(self._abroad.is_here, users))
+            here = split.here
+            relays = self._abroad.relays(received, split.shares, sender.user_id, sender.device_id)
         current = await self._current_devices(users, sender.device_id)
-        if not _covers(message, current):
+        if not _covers(here, current, message.supplement):
             for user in users:  # a bundle that expired, an upload whose connection died: the store decides
                 self._devices.forget(user)
             current = await self._current_devices(users, sender.device_id)
-        if not _covers(message, current):
+        if not _covers(here, current, message.supplement):
             await self._refuse_stale(outlet, message, current)
             return
+        await self._commit(outlet, received, here, relays)
+
+    async def _commit(
+        self,
+        outlet: Outlet,
+        received: Received[MessageSend],
+        here: frozenset[DeviceId],
+        relays: tuple[Relaying, ...],
+    ) -> None:
+        message, sender = received.message, outlet.session
         now = int(self._clock())
         payload = shared_part(received, sender.user_id, sender.device_id, now)
         deliveries = wraps_of(received)
-        if longest(payload, deliveries) + TAG_BYTES > limits.DEFAULT_MAX_FRAME:
+        if relays:
+            deliveries = tuple(delivery for delivery in deliveries if delivery[0] in here)
+        if _is_too_long(payload, deliveries):
             self._refuse(outlet, message.message_id, Code.TOO_LARGE)  # accepted, it could be delivered to nobody
             return
         operation: Accept | Supplement
@@ -194,6 +224,7 @@ class MessageRouter(GenServer):
                 expires_at=message.metadata.expires_at,
                 payload=payload,
                 deliveries=deliveries,
+                relays=relays,
             )
         else:
             operation = Accept(
@@ -205,8 +236,9 @@ class MessageRouter(GenServer):
                 expires_at=message.metadata.expires_at,
                 payload=payload,
                 deliveries=deliveries,
+                relays=relays,
             )
-        tag = _Submitted(outlet, message.message_id, payload, deliveries)
+        tag = _Submitted(outlet, message.message_id, payload, deliveries, relays)
         await self._store.cast(Store(operation, tag, self.ref))
 
     async def _acknowledge(self, outlet: Outlet, received: Received[MessageAck]) -> None:
@@ -228,19 +260,63 @@ class MessageRouter(GenServer):
         )
         await self._store.cast(Store(operation, received.data, self.ref))
 
+    async def _relay_in(self, message: RelayIn) -> None:
+        """A relay for users of this server: who of them gets it, and one store operation for those."""
+        relay, now = message.received.message, self._clock()
+        users = await self._abroad.existing(relay.target_users)
+        await self._current_devices(tuple(users), relay.sender_device)
+        judgement = await self._abroad.judge(
+            relay, await self._membership(relay.conversation_id), {user: self._devices[user] for user in users}
+        )
+        ack = relay_ack(relay, judgement, int(now * 1_000_000))
+        if not judgement.delivered and not judgement.stale:
+            message.reply_to.post(Done(message.tag, Unknown(), ack))
+            return
+        payload = payload_of(message.received, int(now))
+        reached = frozenset(judgement.devices)
+        deliveries = tuple(pair for pair in wraps_of(as_send(message.received)) if pair[0] in reached)
+        if _is_too_long(payload, deliveries):
+            ack = relay_ack(relay, nobody(relay, Code.TOO_LARGE), int(now * 1_000_000))
+            message.reply_to.post(Done(message.tag, Unknown(), ack))
+            return
+        operation = AcceptRelay(
+            origin=relay.origin_server,
+            federation_id=relay.federation_id,
+            remote=message.remote,
+            sender_user=relay.sender_user,
+            sender_device=relay.sender_device,
+            message_id=relay.message_id,
+            conversation_id=relay.conversation_id,
+            accepted_at=int(now),
+            expires_at=relay.expires_at,
+            payload=payload,
+            deliveries=deliveries,
+            ack=encode_map(ack),
+            supplement=relay.supplement,
+        )
+        await self._store.cast(Store(operation, _Relayed(message, payload, deliveries, ack), self.ref))
+
     # --- after the commit ---
 
     def _pass_on(self, tag: object, outcome: Outcome) -> None:
         match tag, outcome:
+            case _Relayed(relay=relay), _:
+                self._relayed(tag, outcome)
+                relay.reply_to.post(Done(relay.tag, outcome, tag.ack))
+            case Commit(), _:
+                self._committed(tag, outcome)
+                tag.reply_to.post(Done(tag.tag, outcome))
             case _Submitted(), Accepted(seq=seq):
                 self._accepted += 1
                 tag.outlet.settled(Settled(tag.message_id))
-                for target, row in self._rows(tag, seq):
+                for target, row in self._rows(tag.message_id, tag.payload, tag.deliveries, seq):
                     target.deliver(row)
+                self._pump(tag.relays)
             case _Submitted(), Supplemented(seq=seq):
                 tag.outlet.settled(Settled(tag.message_id))
-                for target, row in self._rows(tag, seq):
+                for target, row in self._rows(tag.message_id, tag.payload, tag.deliveries, seq):
                     target.supplement(row)
+                self._pump(tag.relays)
             case _Submitted(), Duplicate():
                 tag.outlet.settled(Settled(tag.message_id))
             case _Submitted(), _:
@@ -249,8 +325,43 @@ class MessageRouter(GenServer):
                 sender = self._directory.outlet_of(device_id)
                 if sender is not None:
                     sender.receipt(PassReceipt(number, tag))
+            case bytes(), Acknowledged(relayed_to=str(server)):
+                route(self.system, names.RELAYS, server).post(Pump(server))
             case _:
                 return
+
+    def _relayed(self, tag: _Relayed, outcome: Outcome) -> None:
+        """Hand a committed relay to the devices that are connected."""
+        message_id = tag.relay.received.message.message_id
+        if isinstance(outcome, Accepted):
+            self._accepted += 1
+            for target, row in self._rows(message_id, tag.payload, tag.deliveries, outcome.seq):
+                target.deliver(row)
+        elif isinstance(outcome, Supplemented):
+            for target, row in self._rows(message_id, tag.payload, tag.deliveries, outcome.seq):
+                target.supplement(row)
+
+    def _committed(self, commit: Commit, outcome: Outcome) -> None:
+        """Hand on what another server said of a message of ours, in the order of its numbers."""
+        match outcome:
+            case StoreSettled(relayed_to=str(server)):
+                route(self.system, names.RELAYS, server).post(Pump(server))
+                return
+            case StoreSettled(sender_device=device, receipt_ids=numbers):
+                pass
+            case Acknowledged(sender_device=device, receipt_id=int(number)):
+                numbers = (number,)
+            case _:
+                return
+        sender = None if device is None else self._directory.outlet_of(device)
+        if sender is not None:
+            for number, receipt in zip(numbers, commit.receipts, strict=True):
+                if number is not None:
+                    sender.receipt(PassReceipt(number, receipt))
+
+    def _pump(self, relays: tuple[Relaying, ...]) -> None:
+        for relay in relays:
+            route(self.system, names.RELAYS, relay.target).post(Pump(relay.target))
 
     def _not_committed(self, tags: tuple[object, ...]) -> None:
         """The disk refused. A connection that lost a message ends, so that its device sends again from there, in order;
@@ -258,14 +369,21 @@ class MessageRouter(GenServer):
         for outlet in {tag.outlet for tag in tags if isinstance(tag, _Submitted)}:
             self._refused += 1
             outlet.close(Code.SERVER, limits.DISK_RETRY_SECONDS)
+        for tag in tags:
+            if isinstance(tag, _Relayed):
+                tag.relay.reply_to.post(Done(tag.relay.tag, None))
+            elif isinstance(tag, Commit):
+                tag.reply_to.post(Done(tag.tag, None))
 
-    def _rows(self, tag: _Submitted, seq: int) -> Iterator[tuple[Outlet, Deliver]]:
+    def _rows(
+        self, message_id: MessageId, payload: bytes, deliveries: Deliveries, seq: int
+    ) -> Iterator[tuple[Outlet, Deliver]]:
         """The row of each device that is connected, with its outlet."""
-        for device_id, wrap in tag.deliveries:
+        for device_id, wrap in deliveries:
             outlet = self._directory.outlet_of(device_id)
             if outlet is not None:
                 self._delivered += 1
-                yield outlet, Deliver(seq, tag.message_id, tag.payload, wrap)
+                yield outlet, Deliver(seq, message_id, payload, wrap)
 
     # --- refusals ---
 
@@ -276,14 +394,16 @@ class MessageRouter(GenServer):
         outlet.settled(Settled(message_id, code, stale))
 
     async def _refuse_stale(self, outlet: Outlet, message: MessageSend, current: frozenset[DeviceId]) -> None:
-        users = (*message.recipients, outlet.session.user_id)
+        session = outlet.session
+        users = tuple(filter(self._abroad.is_here, (*message.recipients, session.user_id)))
         fresh = current - message.encrypted_keys.keys()
         try:
-            keys = await self._keys.call(EntriesOf(users, outlet.session.device_id, fresh_for=frozenset(fresh)))
-        except (ServerDown, CallTimeout):
+            keys = await self._keys.call(EntriesOf(users, session.device_id, fresh_for=frozenset(fresh)))
+            abroad = await self._abroad.entries(message, session.user_id, session.device_id)
+        except (ServerDown, CallTimeout, PeerUnreachable, ProtocolError):
             self._refuse(outlet, message.message_id, Code.SERVER)
             return
-        entries = tuple(entry for devices in keys.values() for entry in devices.values())
+        entries = (*(entry for devices in keys.values() for entry in devices.values()), *abroad)
         self._refuse(outlet, message.message_id, Code.STALE_DEVICES, entries)
 
     # --- caches ---
@@ -306,10 +426,14 @@ class MessageRouter(GenServer):
         return frozenset().union(*(self._devices[user] for user in users)) - {sender}
 
 
-def _covers(message: MessageSend, current: frozenset[DeviceId]) -> bool:
+def _is_too_long(payload: bytes, deliveries: Deliveries) -> bool:
+    """Whether a device could not be handed it in one frame."""
+    return longest(payload, deliveries) + TAG_BYTES > limits.DEFAULT_MAX_FRAME
+
+
+def _covers(named: frozenset[DeviceId], current: frozenset[DeviceId], supplement: bool) -> bool:
     """Whether a message has a wrap for each current device and no other; a supplement only no other."""
-    named = message.encrypted_keys.keys()
-    return named <= current and (message.supplement or named == current)
+    return named <= current and (supplement or named == current)
 
 
 def _conversation_of(ack: MessageAck) -> ConversationId | None:

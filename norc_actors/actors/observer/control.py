@@ -8,6 +8,8 @@ One JSON object a line each way; every answer has `ok`, and a refusal says what 
     {"command": "kill", "name": "message_router"}             end an actor brutally; its supervisor brings it back
     {"command": "kill", "kind": "connection_worker", "seed": 7}   one of the dynamic children, chosen by the seed
     {"command": "audit"}                                      walk the audit chain
+    {"command": "peers"} …                                    other servers: see federation_desk.py
+    {"command": "trust_list"} …                               trust in them: see trust_desk.py
 
 A crash here touches nobody else: the supervisor opens the door again.
 """
@@ -17,7 +19,6 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -26,32 +27,33 @@ from norc_actors import limits
 from norc_actors.actors import names
 from norc_actors.actors.connections.directory import Directory
 from norc_actors.actors.crypto.registrar import Invite
+from norc_actors.actors.federation.parts import FederationParts
+from norc_actors.actors.observer.answers import Answer, RefusedError
+from norc_actors.actors.observer.federation_desk import FederationDesk
+from norc_actors.actors.observer.trust_desk import TrustDesk
 from norc_actors.actors.storage.audit_log import VerifyAudit
 from norc_actors.ids import Clock, InvalidIdError, parse_user_id
 from norc_actors.store.audit import AuditBrokenError
 from supervision import ActorRef, CallTimeout, From, GenServer, ServerDown, which_children
 
-Answer = dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedError(Exception):
-    """A request that cannot be met: what is wrong, and what to do next."""
-
-    error: str
-    next: str
+COMMANDS = "commands: status, tree, invite, kill, audit, peers, peer_check, peer_retry, trust_…"
 
 
 class Control(GenServer):
     """See the module. `about` is what `status` tells of the node besides its life signs."""
 
-    def __init__(self, *, path: Path, about: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self, *, path: Path, about: Mapping[str, str], federation: FederationParts | None, clock: Clock
+    ) -> None:
         self._path = path
+        self._federation = federation
         self._about = dict(about)
         self._clock = clock
         self._since = clock()
 
     async def init(self) -> None:
+        self._desk = FederationDesk(self.system, self._federation)
+        self._trust = TrustDesk(self.system)
         self.spawn(self._listen, _open_socket(self._path))
 
     async def handle_call(self, request: object, caller: From) -> object:
@@ -112,8 +114,16 @@ class Control(GenServer):
                     return {"entries": await self.system.ref(names.AUDIT_LOG).call(VerifyAudit(), timeout=60)}
                 except AuditBrokenError as broken:
                     raise RefusedError(str(broken), "keep the database as it is and look for who changed it") from None
+            case "peers":
+                return await self._desk.peers()
+            case "peer_check":
+                return await self._desk.check(request)
+            case "peer_retry":
+                return await self._desk.retry(request)
+            case str(command) if command.startswith("trust_"):
+                return await self._trust.do(command.removeprefix("trust_"), request)
             case other:
-                raise RefusedError(f"unknown command {other!r}", "commands: status, tree, invite, kill, audit")
+                raise RefusedError(f"unknown command {other!r}", COMMANDS)
 
     def _status(self) -> Answer:
         return {

@@ -23,7 +23,7 @@ from norc_actors import limits
 from norc_actors.ids import Clock, DeviceId, ServerId
 from norc_actors.store.errors import StoreRefusedError
 from norc_actors.store.messages import MessageStore, Operation, OutboxRow, Outcome, Pending, Receipt, Waiting
-from supervision import ActorRef, Call, From, GenServer, Timeout
+from supervision import NO_REPLY, ActorRef, Call, From, GenServer, Timeout
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -85,6 +85,13 @@ class DropDevice(Call[int]):
     """Remove all that waits for a revoked device."""
 
     device_id: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class CommitNow(Call[list[Outcome]]):
+    """Do these in one commit at once, after what was gathered before; `StoreRefusedError` if the disk refuses."""
+
+    operations: tuple[Operation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,12 @@ class MessageStoreActor(GenServer):
                 return await trio.to_thread.run_sync(self._store.pending, device, after, limit)
             case FetchReceipts(device_id=device, after=after, limit=limit):
                 return await trio.to_thread.run_sync(self._store.receipts, device, after, limit)
+            case CommitNow(operations=operations):
+                try:
+                    return await trio.to_thread.run_sync(self._store.commit, operations)
+                except StoreRefusedError as refusal:
+                    caller.fail(refusal)
+                    return NO_REPLY
             case DropDevice(device_id=device):
                 return await trio.to_thread.run_sync(self._store.drop_device, device)
             case FetchOutbox(target=target, priority=priority, after=after, rows=rows, size=size):

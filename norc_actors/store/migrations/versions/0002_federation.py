@@ -14,7 +14,7 @@ def upgrade() -> None:
     _accounts()
     _outbox()
     _relayed()
-    op.execute("INSERT INTO counters (name, value) VALUES ('outbox', 0)")
+    op.execute("INSERT INTO counters (name, value) VALUES ('outbox', 0), ('link_epochs', 0)")
 
 
 def _accounts() -> None:
