@@ -4,9 +4,8 @@ The floor is two raw switches by Trio's cheapest public means (`wait_task_resche
 be cheaper. Each figure is the median of several rounds, with the least and the greatest; `QUICK=1` makes them short.
 
 What the profile says: of a call, two thirds are Trio's own two steps (its loop, the poll, the reschedule), the rest
-is the reply slot, the deadline in the shared heap and the callback, about equal. Of a child's start from outside, two
-thirds are Trio's own: two switches, the task, and the cancel scope by which it can be killed (alone almost half of a
-bare `start_soon`); of ours, the process with its mailbox and the garbage collector's way through both are the most.
+is the reply slot, the deadline in the shared heap and the callback, about equal. Of a child's start, half are the task
+switches (caller, supervisor, child, caller), then Trio's task and cancel scope; ours is the last quarter.
 
     python -m bench runtime            all questions, as a table
     python -m bench.runtime NAME       the memory that one takes, in a process of its own
